@@ -1,0 +1,1 @@
+"""Helpers that know nothing of speech: errors, config, files, units of work, seeds, logs."""

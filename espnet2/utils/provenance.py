@@ -1,0 +1,63 @@
+"""Where a result came from: commit, versions, hardware, command."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PACKAGES = ("torch", "numpy", "scipy", "soundfile", "soxr", "scikit-learn", "pyarrow")
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def provenance() -> dict[str, str]:
+    """Facts to store beside a result; nothing in it changes the result."""
+    return {
+        "commit": git_commit(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "time": time.strftime("%F %T %Z"),
+        "python": platform.python_version(),
+        "hardware": hardware(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def git_commit() -> str:
+    """The checkout's commit, ``+changes`` where files differ from it; "unknown" outside git."""
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def git(*arguments: str) -> str:
+    """Output of one git command in this checkout."""
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def version(name: str) -> str:
+    """Installed version of a package, or "not installed"."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def hardware() -> str:
+    """Processor, usable cores and memory in one line."""
+    cores = len(os.sched_getaffinity(0))
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{processor()}, {cores} cores, {memory_gib:.0f} GiB"
+
+
+def processor() -> str:
+    """Model name of the processor."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,53 @@
+"""Do one unit: ``python3 -m espnet2.utils.work log/format/tuxpaint.000.json``.
+
+The JSON file was written by the stage; it holds the function's name, its arguments and the marker.
+"""
+
+import fcntl
+import importlib
+import inspect
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+from espnet2.utils.cli import run_main
+from espnet2.utils.config import convert, from_dict
+from espnet2.utils.errors import XeusError
+from espnet2.utils.files import read_json
+from espnet2.utils.units import Unit, mark_done
+
+
+def main() -> None:
+    """Run the unit named on the command line, then write its marker."""
+    if len(sys.argv) != 2:
+        raise XeusError("give one unit's JSON file; a stage writes them into its log folder")
+    spec = read_json(Path(sys.argv[1]))
+    print_ = spec.pop("fingerprint")
+    unit = from_dict(Unit, spec, sys.argv[1])
+    unit.marker.parent.mkdir(parents=True, exist_ok=True)
+    with open(unit.marker.with_name(unit.marker.name + ".lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise XeusError(f"{unit.name} is being done by another process") from None
+        function = load_entry(unit.entry)
+        mark_done(unit, print_, function(**typed(function, unit.kwargs)))
+
+
+def load_entry(entry: str) -> typing.Callable[..., Any]:
+    """The function that ``package.module:function`` names."""
+    module, _, name = entry.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def typed(function: typing.Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """JSON arguments as the function's annotations ask: paths, dataclasses, tuples."""
+    hints = typing.get_type_hints(function)
+    known = inspect.signature(function).parameters
+    assert set(kwargs) <= set(known), f"{function} takes {list(known)}, got {list(kwargs)}"
+    return {key: convert(hints.get(key, Any), value, key) for key, value in kwargs.items()}
+
+
+if __name__ == "__main__":
+    run_main(main)

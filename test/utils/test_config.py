@@ -1,0 +1,99 @@
+import dataclasses
+from typing import Literal
+
+import pytest
+
+from espnet2.utils.config import from_dict, load_section, load_seed, load_yaml, override, to_dict
+from espnet2.utils.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mask:
+    prob: float = 0.8
+    kind: Literal["static", "uniform"] = "static"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    dim: int
+    mask: Mask = Mask()
+    shapes: tuple[tuple[int, int], ...] = ()
+    layers: dict[int, float] = dataclasses.field(default_factory=dict)
+    name: str | None = None
+
+
+def test_plain_data_becomes_the_dataclass_and_back():
+    data = {"dim": 4, "mask": {"prob": 1}, "shapes": [[2, 3]], "layers": {10: 0.3}, "name": None}
+    model = from_dict(Model, data, "x.yaml")
+    assert model == Model(dim=4, mask=Mask(prob=1.0), shapes=((2, 3),), layers={10: 0.3})
+    assert from_dict(Model, to_dict(model), "x.yaml") == model
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            {"dim": 4, "mask": {"probb": 1}},
+            r"x: mask: probb is not a known key; did you mean 'prob'",
+        ),
+        ({"dim": "4"}, r"x: dim must be int, got '4' \(str\)"),
+        ({"dim": 4, "mask": {"prob": "3e-4"}}, r"YAML reads 3e-4 as text"),
+        ({"dim": True}, r"x: dim must be int, got True \(bool\)"),
+        ({}, "x: dim is required"),
+        ({"dim": 4, "mask": {"kind": "none"}}, "must be one of static, uniform, got 'none'"),
+        ({"dim": 4, "shapes": [[1]]}, r"shapes\[0\] must hold 2 values, got 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_place(data, message):
+    with pytest.raises(ConfigError, match=message):
+        from_dict(Model, data, "x")
+
+
+def test_every_problem_is_reported_at_once():
+    with pytest.raises(ConfigError) as caught:
+        from_dict(Model, {"dimm": 4, "name": 3}, "x")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_override_replaces_one_leaf_and_keeps_the_old_tree():
+    data = {"a": {"b": 1, "c": 2}}
+    assert override(data, "a.b=[3]") == {"a": {"b": [3], "c": 2}}
+    assert data == {"a": {"b": 1, "c": 2}}
+
+
+def test_sections_are_inline_or_files_beside_the_recipe(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "t.yaml").write_text("clusters: 64\n")
+    conf = tmp_path / "mini.yaml"
+    conf.write_text("seed: 3\nformat: {min_s: 1.0}\ntokens: sub/t.yaml\n")
+    assert load_section(conf, "tokens") == {"clusters": 64}
+    assert load_section(conf, "tokens", ["tokens.clusters=9", "format.x=1"]) == {"clusters": 9}
+    assert load_section(conf, "plan") == {}
+    assert load_seed(conf) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("formt: {}\n", "formt is not a known section; did you mean 'format'"),
+        ("format: {a: 1\n", r"mini.yaml:2: not valid YAML"),
+        ("- 1\n", "must hold a mapping, got a list"),
+        ("seed: 1\nseed: 2\n", r"mini.yaml:2: seed is given twice"),
+    ],
+)
+def test_a_broken_recipe_is_refused_with_file_and_line(tmp_path, text, message):
+    conf = tmp_path / "mini.yaml"
+    conf.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_section(conf, "format")
+
+
+def test_an_override_of_an_unknown_section_is_refused(tmp_path):
+    (tmp_path / "c.yaml").write_text("")
+    with pytest.raises(ConfigError, match="--set tokkens.k=1: must be section.key=value"):
+        load_section(tmp_path / "c.yaml", "tokens", ["tokkens.k=1"])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_yaml(tmp_path / "none.yaml")

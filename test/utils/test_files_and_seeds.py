@@ -1,0 +1,41 @@
+import os
+
+import pytest
+
+from espnet2.utils.files import atomic_path, read_json, write_json, write_text
+from espnet2.utils.seeding import rng_for, seed_for
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_unchanged_content_leaves_the_file_untouched(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 1})
+    os.utime(path, (0, 0))
+    write_json(path, {"b": 1})
+    assert path.stat().st_mtime == 0
+    write_json(path, {"b": 2})
+    assert path.stat().st_mtime > 0
+
+
+def test_damaged_json_is_refused_with_its_line(tmp_path):
+    (tmp_path / "a.json").write_text('{"a":\n1,')
+    with pytest.raises(ValueError, match=r"a.json:2 is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_draws_depend_on_names_only():
+    first = rng_for(1, "crop", 0, "utt").random(3)
+    rng_for(1, "noise", 0, "utt").random(9)
+    assert (rng_for(1, "crop", 0, "utt").random(3) == first).all()
+    assert seed_for(1, "crop", 0, "utt") != seed_for(2, "crop", 0, "utt")
+    assert seed_for(1, "a", "bc") != seed_for(1, "ab", "c")
+    assert 0 <= seed_for(7, "x") < 2**63
