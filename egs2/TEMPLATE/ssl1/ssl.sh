@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# XEUS: from corpora to a row in the ML-SUPERB table, in numbered, resumable stages.
+#
+# Usage: run.sh [--stage N] [--stop_stage N] [--dry_run] [--nj N] [--ngpu N] [--name value]...
+#
+#    1 data         corpora, downloads   -> data/<corpus>/ (Kaldi directories), ML-SUPERB tree
+#    2 format       data/<corpus>        -> dump/<corpus>/ (16 kHz FLAC shards, index, dropped.tsv)
+#    3 combine      dump/<corpus>        -> dump/{train,valid} (index), hours per language
+#    4 kmeans       dump/train           -> exp/tokens/<tag>/ (codebook)
+#    5 label        audio, codebook      -> dump/{train,valid}/labels/<tag>/, quality report
+#    6 augment      noise and rooms      -> dump/{noise,rirs}
+#    7 plan         dump/train           -> dump/train/plan; prints hours, steps, bytes
+#    8 pretrain     plan, shards, labels -> exp/ssl_<tag>/
+#    9 export       checkpoints          -> exp/ssl_<tag>/export (ESPnet layout, reloaded, compared)
+#   10 superb_data  ML-SUPERB tree       -> dump/superb/
+#   11 finetune     encoders x cells     -> exp/superb/<encoder>/<cell>/
+#   12 score        cells                -> hypotheses, score.json, exp/superb/scores.json
+#   13 report       scores, logs         -> exp/report/{RESULTS.md,superb.json,report.html}
+#
+#   --stage N           first stage to run (default 1)
+#   --stop_stage N      last stage to run (default 13)
+#   --dry_run           print the commands instead of running them
+#   --nj N              parallel processes (default: the number of cores)
+#   --ngpu N            GPUs; 0 trains on the CPU (default 0)
+#   --conf FILE         recipe YAML
+#   --set S.KEY=VALUE   override one value of the YAML; may be given again
+#   --cluster NAME      local or slurm (default local; settings in conf/cluster/slurm.yaml)
+#   --seeds N           seeds of the probe in stage 11 (default 1)
+#   --ssl_tag TAG       names exp/ssl_<tag>, exp/tokens/<tag> and the labels (default: the YAML's name)
+#   --corpora FILE      what stage 1 prepares (default local/corpora.yaml)
+#   --superb_root DIR   the ML-SUPERB tree (default downloads/ml_superb)
+#   --downloads, --datadir, --dumpdir, --expdir DIR   where things go
+#   --recipe_dir DIR    the recipe; relative paths are taken from here
+#
+# A stage redoes only what its inputs or options changed; kill it and start it again at any time.
+# shellcheck source=../../../utils/recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../../utils/recipe.sh"
+
+conf='' cluster=local seeds=1 ngpu=0 ssl_tag='' recipe_dir=.
+nj=$(nproc)
+corpora=local/corpora.yaml superb_root=downloads/ml_superb
+downloads=downloads datadir=data dumpdir=dump expdir=exp
+options+=(nj ngpu conf cluster seeds ssl_tag corpora superb_root downloads datadir dumpdir expdir recipe_dir)
+numbers+=(nj ngpu seeds)
+stages=(data format combine kmeans label augment plan pretrain export superb_data finetune score
+  report)
+parse_options "$@"
+((nj > 0)) || usage_error "--nj must be at least 1"
+is_one_of "${cluster}" local slurm || usage_error "--cluster must be local or slurm, got '${cluster}'"
+[[ -n ${conf} ]] || usage_error "--conf is required"
+conf=$(realpath -m "${conf}")
+[[ -f ${conf} ]] || usage_error "--conf ${conf}: no such file"
+cd "${recipe_dir}"
+
+tag=${ssl_tag:-$(basename "${conf}" .yaml)}
+tokens=${expdir}/tokens/${tag}
+ssl=${expdir}/ssl_${tag}
+ranks=$((ngpu > 0 ? ngpu : (nj < 2 ? 1 : 2)))
+
+# step NAME ARGS...: one command of the package, with the options every step has.
+step() {
+  local name=$1
+  shift
+  run "${python}" -m "espnet2.bin.${name}" --conf "${conf}" --nj "${nj}" --ngpu "${ngpu}" \
+    --cluster "${cluster}" --cluster_conf "${repository}/conf/cluster/slurm.yaml" \
+    --log_dir "log/${name}" "${settings[@]}" "$@"
+}
+
+stage_data() {
+  step prepare_data --corpora "${corpora}" --downloads "${downloads}" \
+    --superb_root "${superb_root}" --data "${datadir}"
+}
+stage_format() { step format_data --data "${datadir}" --dump "${dumpdir}"; }
+stage_combine() { step combine_data --dump "${dumpdir}"; }
+stage_kmeans() { step kmeans --index "${dumpdir}/train/index.arrow" --out "${tokens}"; }
+stage_label() {
+  local set
+  for set in train valid; do
+    step label --index "${dumpdir}/${set}/index.arrow" --codebook "${tokens}" \
+      --out "${dumpdir}/${set}/labels/${tag}"
+  done
+}
+stage_augment() { step prepare_augment --data "${datadir}" --dump "${dumpdir}"; }
+stage_plan() { step plan --dump "${dumpdir}"; }
+stage_pretrain() {
+  step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --nproc "${ranks}"
+}
+stage_export() { step export --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"; }
+stage_superb_data() { step superb_data --root "${superb_root}" --out "${dumpdir}/superb"; }
+stage_finetune() {
+  step finetune --data "${dumpdir}/superb" --export "${ssl}/export" --out "${expdir}/superb" \
+    --seeds "${seeds}"
+}
+stage_score() {
+  step score --data "${dumpdir}/superb" --cells "${expdir}/superb" \
+    --out "${expdir}/superb/scores.json"
+}
+stage_report() {
+  step report --exp "${expdir}" --dump "${dumpdir}" --ssl "${ssl}" --out "${expdir}/report"
+}
+
+use_python
+run_stages
+if [[ ${dry_run} == false ]]; then log "done"; fi

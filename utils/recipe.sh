@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# The recipe library. Source it first; it turns on strict mode and runs nothing by itself.
+set -Eeuo pipefail
+shopt -s inherit_errexit
+
+# Every recipe has these; a recipe adds its own to the arrays and sets their defaults.
+stage=1 stop_stage=99 dry_run=false
+options=(stage stop_stage)
+numbers=(stage stop_stage)
+stages=() # names in order; stage N is the function stage_<name>
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+program=${0##*/}
+
+log() { printf '%s %s: %s\n' "$(date '+%F %T')" "${program}" "$*" >&2; }
+fail() { printf '%s: error: %s\n' "${program}" "$1" >&2; exit 1; }
+usage_error() { printf '%s: %s; see --help\n' "${program}" "$1" >&2; exit 2; }
+
+# The comment block at the top of the calling script is its help text.
+show_help() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
+
+# is_one_of WORD LIST...
+is_one_of() {
+  local word=$1 item
+  shift
+  for item in "$@"; do [[ ${item} != "${word}" ]] || return 0; done
+  return 1
+}
+
+# suggest WORD: the option that shares the longest beginning with WORD, as a hint.
+suggest() {
+  local length item
+  for ((length = ${#1}; length >= 2; length--)); do
+    for item in "${options[@]}"; do
+      if [[ ${item} == "${1:0:length}"* ]]; then
+        printf '; did you mean --%s?' "${item}"
+        return
+      fi
+    done
+  done
+}
+
+# parse_options "$@": sets the variables named in the array `options`; both spellings
+# --name value and --name=value. --set may be given again and collects into the array `settings`.
+settings=()
+parse_options() {
+  local _name
+  while (($# > 0)); do
+    case $1 in
+      --help | -h) show_help; exit 0 ;;
+      --dry_run) dry_run=true; shift ;;
+      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+      --set)
+        (($# > 1)) || usage_error "--set needs section.key=value"
+        settings+=(--set "$2")
+        shift 2 ;;
+      --*)
+        _name=${1#--}
+        is_one_of "${_name}" "${options[@]}" ||
+          usage_error "unknown option --${_name}$(suggest "${_name}")"
+        (($# > 1)) || usage_error "--${_name} needs a value"
+        printf -v "${_name}" '%s' "$2"
+        shift 2 ;;
+      *) usage_error "unexpected argument '$1'" ;;
+    esac
+  done
+  for _name in "${numbers[@]}"; do
+    [[ ${!_name} =~ ^(0|[1-9][0-9]*)$ ]] ||
+      usage_error "--${_name} takes a whole number, got '${!_name}'"
+  done
+  ((${#stages[@]} == 0)) && return
+  ((stage >= 1 && stage <= ${#stages[@]})) ||
+    usage_error "--stage ${stage}: stages are 1 to ${#stages[@]}"
+  ((stage <= stop_stage)) || usage_error "--stop_stage ${stop_stage} is before --stage ${stage}"
+}
+
+# run CMD...: the only door to side effects; with --dry_run it prints the command for pasting.
+run() {
+  if [[ ${dry_run} == true ]]; then
+    printf '%q ' "$@"
+    echo
+  else
+    "$@"
+  fi
+}
+
+# use_python: puts the project's environment first on PATH, made on first use by tools/install.sh.
+# XEUS_PYTHON=/path/to/python3 takes an environment of your own instead (a cluster's module, conda).
+use_python() {
+  export PYTHONPATH=${repository}${PYTHONPATH:+:${PYTHONPATH}} XEUS_RUN="${XEUS_RUN:-$(date +%s)}"
+  if [[ -n ${XEUS_PYTHON:-} ]]; then
+    python=${XEUS_PYTHON}
+  else
+    python=${repository}/tools/venv/bin/python3
+    run "${repository}/tools/install.sh" --quiet_if_done
+  fi
+  run "${python}" "${repository}/tools/check_install.py" --quick
+}
+
+# run_stages: call stage_NAME for every one of `stages` within the bounds.
+run_stages() {
+  local n=0 name
+  for name in "${stages[@]}"; do
+    n=$((n + 1))
+    ((n >= stage && n <= stop_stage)) || continue
+    log "stage ${n} (${name})"
+    current="stage ${n} (${name}) failed; fix it, then resume with --stage ${n}"
+    trap 'log "${current}"' ERR
+    "stage_${name}" # plainly, never in `if` or `||`: those switch errexit off inside
+    trap - ERR
+  done
+}
