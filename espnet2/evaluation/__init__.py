@@ -1,0 +1,1 @@
+"""From hypotheses to the report: decoding, error rates, SUPERB_s, tables and plots."""

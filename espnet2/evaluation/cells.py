@@ -1,0 +1,70 @@
+"""A cell of the ML-SUPERB matrix and its folder: ``<encoder>/<task>_<track>_lr<lr>_seed<seed>``."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet2.utils.errors import DataError
+
+TASK_NAMES = ("multi", "lid", "joint")
+CELL_NAME = re.compile(
+    r"(?P<task>[a-z0-9-]+)_(?P<track>[A-Za-z0-9.-]+)_lr(?P<lr>[0-9.e+-]+)_seed(?P<seed>[0-9]+)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    encoder: str
+    """Name of the frozen encoder: the folder above the cell's."""
+
+    task: str
+    """multi, lid or joint."""
+
+    track: str
+    """10min or 1h."""
+
+    lr: str
+    """Learning rate of the probe, as spelled in the folder's name."""
+
+    seed: int
+    """Seed of the probe."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.encoder}/{self.folder.name}"
+
+    @property
+    def is_trained(self) -> bool:
+        """The model appears, whole, when fine-tuning has ended."""
+        return (self.folder / "model.pth").is_file()
+
+
+def find_cells(root: Path) -> list[Cell]:
+    """All cells below ``root``, sorted by encoder and name.
+
+    Raises:
+        DataError: no cell at all, or a cell of a task that this scorer does not know.
+    """
+    folders = sorted(path for path in Path(root).glob("*/*_lr*_seed*") if path.is_dir())
+    if not folders:
+        raise DataError(f"{root}: holds no cell (<encoder>/<task>_<track>_lr<lr>_seed<seed>)")
+    return [parse_cell(folder) for folder in folders]
+
+
+def parse_cell(folder: Path) -> Cell:
+    """The cell that a folder's name and its parent's describe."""
+    match = CELL_NAME.fullmatch(folder.name)
+    if match is None:
+        raise DataError(f"{folder}: is not named <task>_<track>_lr<lr>_seed<seed>")
+    if match["task"] not in TASK_NAMES:
+        raise DataError(f"{folder}: task {match['task']!r} must be one of {', '.join(TASK_NAMES)}")
+    return Cell(
+        encoder=folder.parent.name,
+        task=match["task"],
+        track=match["track"],
+        lr=match["lr"],
+        seed=int(match["seed"]),
+        folder=folder,
+    )

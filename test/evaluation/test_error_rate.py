@@ -1,0 +1,134 @@
+"""Error rates, hypothesis files and intervals."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2.evaluation.bootstrap import ratio_interval
+from espnet2.evaluation.error_rate import ErrorCount, char_errors, pooled
+from espnet2.evaluation.hypotheses import Hypothesis, pair_up, read_hypotheses, write_hypotheses
+from espnet2.evaluation.text import first_language, scored_characters
+from espnet2.utils.errors import DataError
+from espnet2.utils.seeding import rng_for
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Levenshtein by the textbook table."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        diagonal, row[0] = row[0], i
+        for j, y in enumerate(b, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
+    return row[-1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "edits", "characters"),
+    [
+        ("HEJ VERDEN", "HEJ VERDEN", 0, 10),
+        ("HEJ VERDEN", "HEJVERDEN", 1, 10),  # a space is a character
+        ("[dan] HEJ", "[swe] HEJ", 0, 3),  # the tag is not
+        ("[dan] HEJ", "HEJ", 0, 3),
+        ("ABC", "", 3, 3),
+        ("", "ABC", 3, 0),
+        ("", "", 0, 0),
+        ("ЖУК", "ЖУЌ", 1, 3),
+        ("ABC", "A<unk>C", 1, 3),  # one wrong character, not five
+        ("A  B", " A B ", 0, 3),
+    ],
+)
+def test_edits_are_counted_in_characters_without_tags(reference, hypothesis, edits, characters):
+    expected = ErrorCount(edits=edits, characters=characters)
+    assert char_errors(reference, hypothesis) == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text("AB Ж漢é", max_size=12), st.text("AB Ж漢é", max_size=12))
+def test_the_edit_distance_is_the_textbook_one(reference, hypothesis):
+    a, b = scored_characters(reference), scored_characters(hypothesis)
+    assert char_errors(reference, hypothesis).edits == edit_distance(a, b)
+
+
+def test_pooling_adds_edits_and_characters_and_not_rates():
+    parts = [ErrorCount(edits=1, characters=1), ErrorCount(edits=0, characters=9)]
+    assert pooled(parts).rate == 10.0
+    assert ErrorCount(edits=2, characters=0).rate is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("[dan] HEJ", "dan"),
+        ("HEJ [swe] [dan]", "swe"),
+        ("[org_jpn] X", "org_jpn"),
+        ("HEJ", None),
+        ("[da] HEJ", None),
+        ("[dan HEJ", None),
+        ("[[dan]]", "dan"),
+        ("", None),
+    ],
+)
+def test_the_first_whole_tag_is_the_language(text, language):
+    assert first_language(text) == language
+
+
+def test_hypotheses_survive_writing_and_reading(tmp_path):
+    rows = pair_up({"b": "[dan] HEJ", "a": ""}, {"a": "X", "b": ""}, "cell test")
+    write_hypotheses(tmp_path / "test.tsv", rows)
+    assert read_hypotheses(tmp_path / "test.tsv") == rows
+    assert [row.utt_id for row in rows] == ["a", "b"]
+
+
+def test_missing_and_unknown_hypotheses_are_refused_by_name():
+    with pytest.raises(DataError, match="cell: 1 utterances have no hypothesis, first b"):
+        pair_up({"a": "", "b": ""}, {"a": ""}, "cell")
+    with pytest.raises(DataError, match="1 hypotheses are of unknown utterances, first c"):
+        pair_up({"a": ""}, {"a": "", "c": ""}, "cell")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("utt_id\thypothesis\n", "1: the header must be"),
+        ("utt_id\treference\thypothesis\na\tb\n", "2: must hold 3 fields, got 2"),
+        ("utt_id\treference\thypothesis\na\tb\tc\na\tb\tc\n", "3: a is given twice"),
+        ("utt_id\treference\thypothesis\na\tb\tc", "the last line is cut off"),
+        ("", "the last line is cut off"),
+    ],
+)
+def test_a_damaged_hypothesis_file_is_refused_with_its_line(tmp_path, text, message):
+    path = tmp_path / "dev.tsv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_hypotheses(path)
+
+
+def test_a_line_break_inside_a_text_is_refused(tmp_path):
+    row = Hypothesis(utt_id="a", reference="x", hypothesis="y\nz")
+    with pytest.raises(DataError, match="a: a text holds a tab or a line break"):
+        write_hypotheses(tmp_path / "dev.tsv", [row])
+
+
+def test_the_interval_holds_the_ratio_and_shrinks_with_more_utterances():
+    draw = random.Random(1)
+    right = np.array([draw.random() < 0.8 for _ in range(400)], float)
+    low, high = ratio_interval(right, np.ones(400), rng_for(1, "few"))
+    assert low < 100 * right.mean() < high
+    many = np.tile(right, 16)
+    narrow = ratio_interval(many, np.ones(many.size), rng_for(1, "many"))
+    assert (high - low) / (narrow[1] - narrow[0]) == pytest.approx(4, rel=0.2)
+
+
+def test_the_interval_is_a_function_of_the_seed():
+    edits, characters = np.array([1, 0, 3, 2]), np.array([9, 8, 7, 6])
+    first = ratio_interval(edits, characters, rng_for(3, "x"))
+    assert first == ratio_interval(edits, characters, rng_for(3, "x"))
+    assert first != ratio_interval(edits, characters, rng_for(4, "x"))
+
+
+def test_one_utterance_and_no_characters_have_no_interval():
+    assert ratio_interval(np.array([1]), np.array([2]), rng_for(1)) is None
+    assert ratio_interval(np.array([1, 1]), np.array([0, 0]), rng_for(1)) is None
