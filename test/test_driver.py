@@ -1,0 +1,109 @@
+"""The recipe driver's command line: real shells, no stage is run."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / "egs2/mini/ssl1/run.sh"
+STAGES = (
+    "data format combine kmeans label augment plan pretrain export superb_data finetune score report"
+).split()
+
+
+def drive(*options, run=RUN, cwd=ROOT, **environment):
+    return subprocess.run(
+        [str(run), *options],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_is_the_header_of_the_driver():
+    result = drive("--help")
+    assert result.returncode == 0
+    assert result.stdout.startswith("XEUS: from corpora to a row in the ML-SUPERB table")
+    for number, name in enumerate(STAGES, start=1):
+        assert f"{number:4d} {name} " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stagee", "2"], "unknown option --stagee; did you mean --stage?"),
+        (["--nj=two"], "--nj takes a whole number, got 'two'"),
+        (["--nj", "0"], "--nj must be at least 1"),
+        (["--stage", "99"], "--stage 99: stages are 1 to 13"),
+        (["--stage", "0"], "--stage 0: stages are 1 to 13"),
+        (["--stop_stage", "0"], "--stop_stage 0 is before --stage 1"),
+        (["--stage=5", "--stop_stage=4"], "--stop_stage 4 is before --stage 5"),
+        (["--cluster", "pbs"], "--cluster must be local or slurm, got 'pbs'"),
+        (["--conf", "none.yaml"], "none.yaml: no such file"),
+        (["--ngpu"], "--ngpu needs a value"),
+        (["stage", "3"], "unexpected argument 'stage'"),
+    ],
+)
+def test_what_it_does_not_know_stops_with_status_2(options, message):
+    result = drive(*options)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
+    folders = ["--datadir", "--dumpdir", "--expdir", "--downloads"]
+    options = [word for name in folders for word in (name, str(tmp_path / "my data" / name[2:]))]
+    result = drive("--dry_run", "--nj=3", *options)
+    assert result.returncode == 0, result.stderr
+    commands = [shlex.split(line) for line in result.stdout.splitlines()]
+    modules = [words[2] for words in commands if words[1] == "-m"]
+    assert len(modules) == 14  # the label step runs for two sets
+    assert str(tmp_path / "my data" / "dumpdir") in commands[3]
+    assert all(words[words.index("--nj") + 1] == "3" for words in commands if words[1] == "-m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stage_and_stop_stage_choose_the_part():
+    result = drive("--dry_run", "--stage", "3", "--stop_stage", "4")
+    modules = [line.split()[2] for line in result.stdout.splitlines() if " -m " in line]
+    assert modules == ["espnet2.bin.combine_data", "espnet2.bin.kmeans"]
+
+
+def test_it_works_from_any_directory_and_under_a_path_with_spaces(tmp_path):
+    copy = tmp_path / "my recipes"
+    for folder in ("egs2/TEMPLATE", "egs2/mini", "utils", "conf"):
+        ignore = shutil.ignore_patterns("data", "dump", "exp", "downloads", "log")
+        shutil.copytree(ROOT / folder, copy / folder, ignore=ignore)
+    result = drive("--dry_run", "--stop_stage", "2", run=copy / "egs2/mini/ssl1/run.sh", cwd="/")
+    assert result.returncode == 0, result.stderr
+    words = shlex.split(result.stdout.splitlines()[-1])
+    assert words[words.index("--conf") + 1] == str(copy / "conf/mini.yaml")
+
+
+def test_a_failing_stage_says_how_to_resume(tmp_path):
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\ncase "$*" in *check_install*) ;; *) exit 1 ;; esac\n')
+    python.chmod(0o755)
+    result = drive("--stage", "3", XEUS_PYTHON=str(python))
+    assert result.returncode == 1
+    assert "stage 3 (combine) failed; fix it, then resume with --stage 3" in result.stderr
+    assert "stage 4" not in result.stderr
+
+
+def test_an_interpreter_that_is_too_old_is_refused_in_one_line(tmp_path):
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\necho 3.9\n")
+    old.chmod(0o755)
+    result = drive(run=ROOT / "tools/install.sh", PYTHON=str(old))
+    assert result.returncode == 1
+    assert result.stderr.strip() == (
+        f"install.sh: error: {old} is Python 3.9; 3.11 to 3.13 is needed:"
+        " set PYTHON=/path/to/python3.12"
+    )
