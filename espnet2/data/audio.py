@@ -7,6 +7,7 @@ trim silent edges if asked, round to 16 bits, hash, encode as FLAC. Bytes that a
 
 import hashlib
 import io
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +77,14 @@ def load_pcm(source: str, start_s: float = 0.0, end_s: float | None = None) -> P
 
     Raises OSError (no such file), DataError (not audio, not finite, segment outside the file).
     """
-    data = read_bytes(source)
+    is_whole = start_s == 0 and end_s is None
+    is_file = str(source_file(source)) == source
+    # A segment of a long recording is read by seeking; a whole file at once.
+    data = read_bytes(source) if is_whole or not is_file else None
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate_hz, is_stored_form = file.samplerate, _is_stored_form(file)
-            whole = start_s == 0 and end_s is None
-            if is_stored_form and whole:
+        with soundfile.SoundFile(existing(source) if data is None else io.BytesIO(data)) as file:
+            rate_hz = file.samplerate
+            if is_whole and _is_stored_form(file):
                 return Pcm(samples=file.read(dtype="int16"), flac=data)
             first, count = _segment(source, file, start_s, end_s)
             file.seek(first)
@@ -94,6 +97,12 @@ def load_pcm(source: str, start_s: float = 0.0, end_s: float | None = None) -> P
     if rate_hz != SAMPLE_RATE_HZ:
         mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     return Pcm(samples=to_int16(mono), flac=None)
+
+
+def existing(path: str) -> str:
+    """``path`` again; FileNotFoundError, which libsndfile does not raise, if it is missing."""
+    os.stat(path)
+    return path
 
 
 def _is_stored_form(file: soundfile.SoundFile) -> bool:

@@ -1,0 +1,101 @@
+"""Sections of the recipe YAML that belong to the data: format, combine, augment, plan."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormatConfig:
+    """Section ``format`` of the recipe."""
+
+    min_s: float = 0.4
+    """Shorter utterances are dropped, in seconds. The paper states no minimum."""
+
+    max_s: float = 40.0
+    """Longer utterances are dropped, in seconds; exactly this long stays (XEUS: 40)."""
+
+    min_level_dbfs: float = -70.0
+    """Utterances whose root mean square level is lower are dropped as silent."""
+
+    trim_edges: bool = False
+    """Cut silence at both ends of an utterance."""
+
+    trim_below_peak_db: float = 40.0
+    """20 ms frames this far under the loudest frame count as silence when trimming."""
+
+    trim_keep_s: float = 0.1
+    """Seconds of silence kept at each end when trimming."""
+
+    shard_hours: float = 5.0
+    """Audio in one shard, in hours (5 h of speech is some 0.35 GB of FLAC)."""
+
+    max_drop_ratio: float = 0.1
+    """Fail when a larger share of a corpus's utterances is dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CombineConfig:
+    """Section ``combine`` of the recipe."""
+
+    valid_ratio: float = 0.02
+    """Share of recordings held out for validation, chosen by a seeded hash of the recording."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BankConfig:
+    """Section ``augment`` of the recipe: the banks of noise and of room impulse responses."""
+
+    num_coloured: int = 40
+    """Generated noises, from white to brown."""
+
+    num_babble: int = 40
+    """Noises made of several utterances of the training set at once."""
+
+    babble_voices: int = 6
+    """Utterances in one babble noise."""
+
+    noise_s: float = 10.0
+    """Length of a generated noise, in seconds; longer recorded ones are cut to pieces of it."""
+
+    num_rirs: int = 200
+    """Simulated room impulse responses."""
+
+    rir_s: float = 0.4
+    """Longest impulse response, in seconds."""
+
+    room_m: tuple[float, float] = (3.0, 10.0)
+    """Shortest and longest side of a room's floor, in metres."""
+
+    height_m: tuple[float, float] = (2.4, 4.0)
+    """Lowest and highest ceiling, in metres."""
+
+    t60_s: tuple[float, float] = (0.15, 0.6)
+    """Shortest and longest reverberation time, in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """Section ``plan`` of the recipe: which utterances share a batch."""
+
+    batch_bins: int = 1_600_000
+    """Samples of one global batch, never exceeded (ESPnet's key)."""
+
+    batch_multiple: int = 1
+    """Utterances in a batch are a multiple of it: ranks times accumulation steps."""
+
+    num_buckets: int = 8
+    """Distinct crop lengths, chosen so that cropping loses the least audio."""
+
+    bucket_s: list[float] = field(default_factory=list)
+    """Crop lengths in seconds, instead of choosing them; empty: choose ``num_buckets``."""
+
+    max_crop_s: float = 40.0
+    """Longest crop length to choose, in seconds."""
+
+    language_temperature: float = 1.0
+    """Languages are drawn in proportion to hours ** temperature; 1 keeps the corpus as it is."""
+
+    corpus_temperature: float = 1.0
+    """The same for the corpora of one language."""
+
+    max_repeats: float = 8.0
+    """Most times an utterance may appear in one pass."""
