@@ -1,0 +1,1 @@
+"""One training loop for any model: config, schedule, optimiser, ranks, checkpoints, metrics."""

@@ -1,0 +1,132 @@
+"""Checkpoints: whole or absent, tensors only, and the newest readable one is found again."""
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from espnet2.utils.errors import CheckpointError, ConfigError
+from espnet2.utils.files import atomic_path
+from espnet2.utils.logs import log
+
+STEP_FILE = re.compile(r"step_(\d{7,})\.pth")
+
+# Settings that may change between two starts of one run: no step depends on them.
+FREE_KEYS = frozenset({
+    "max_steps", "log_interval_steps", "valid_interval_steps", "valid_batches",
+    "save_interval_steps", "keep_checkpoints", "intermediate_interval_steps", "num_workers",
+    "use_tensorboard",
+})  # fmt: skip
+
+
+def step_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of ``step`` lies."""
+    return folder / f"step_{step:07d}.pth"
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Steps that have a checkpoint in ``folder``, ascending."""
+    matches = [STEP_FILE.fullmatch(path.name) for path in folder.glob("step_*.pth")]
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def save_tensors(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint; a crash at any moment leaves the old file or the new one."""
+    with atomic_path(path) as part:
+        torch.save(state, part)
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that holds tensors and plain values only.
+
+    Raises:
+        CheckpointError: the file is cut or damaged, or carries code.
+    """
+    if not is_whole(path):
+        raise CheckpointError(f"{path} is cut or damaged")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises pickle's error, which we do not import
+        raise CheckpointError(f"{path} holds more than tensors: {first_line(error)}") from None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every record in the file has the check sum it was written with."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
+
+
+def newest_whole(folder: Path) -> int:
+    """Step of the newest checkpoint that can be read; 0 where there is none."""
+    for step in reversed(saved_steps(folder)):
+        if is_whole(step_path(folder, step)):
+            return step
+        log(f"{step_path(folder, step)} is cut or damaged; going back to the one before")
+    return 0
+
+
+def keep_newest(folder: Path, step: int, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints up to ``step``.
+
+    Files of later steps are damaged ones that a resumed run will write again: they do not count.
+    """
+    steps = [saved for saved in saved_steps(folder) if saved <= step]
+    for old in steps[:-keep]:
+        step_path(folder, old).unlink()
+
+
+def load_model_state(model: torch.nn.Module, state: dict[str, Any], where: Path) -> None:
+    """Load every tensor of ``state`` into ``model``.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another model.
+    """
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{where} is of another model: {first_line(error, 1)}") from None
+
+
+def first_line(error: Exception, number: int = 0) -> str:
+    """One line of a long message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(number, len(lines) - 1)] if lines else type(error).__name__
+
+
+def refuse_other_config(saved: dict[str, Any], asked: dict[str, Any], where: Path) -> None:
+    """Refuse to go on in an experiment that was begun with other settings.
+
+    Raises:
+        ConfigError: lists every key that differs, with both values.
+    """
+    old, new = flatten(saved), flatten(asked)
+    changes = [
+        f"{key}: was {old.get(key, 'absent')!r}, now {new.get(key, 'absent')!r}"
+        for key in sorted({*old, *new})
+        if old.get(key, "absent") != new.get(key, "absent") and key not in FREE_KEYS
+    ]
+    if changes:
+        raise ConfigError(
+            f"{where} was made with other settings ({'; '.join(changes)}); "
+            "restore them or choose another experiment folder"
+        )
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings and lists by dotted key."""
+    if isinstance(tree, dict) and tree:
+        pairs = tree.items()
+    elif isinstance(tree, list | tuple) and tree:
+        pairs = enumerate(tree)
+    else:
+        return {prefix: tree}
+    leaves = {}
+    for key, value in pairs:
+        leaves.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+    return leaves

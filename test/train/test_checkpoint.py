@@ -1,0 +1,100 @@
+"""Checkpoints are whole or refused, and old ones go only when newer ones are good."""
+
+import pytest
+import torch
+from torch import nn
+
+from espnet2.train.checkpoint import (
+    keep_newest,
+    load_model_state,
+    load_tensors,
+    newest_whole,
+    refuse_other_config,
+    save_tensors,
+    saved_steps,
+    step_path,
+)
+from espnet2.utils.errors import CheckpointError, ConfigError
+
+
+class Code:
+    """Stands for an object that a checkpoint must not carry."""
+
+
+def save_steps(folder, *steps):
+    for step in steps:
+        save_tensors(step_path(folder, step), {"step": step, "w": torch.arange(100.0)})
+
+
+def cut(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def test_a_saved_state_comes_back(tmp_path):
+    save_steps(tmp_path, 7)
+    state = load_tensors(step_path(tmp_path, 7))
+    assert state["step"] == 7
+    assert state["w"].tolist() == list(range(100))
+    assert [path.name for path in tmp_path.iterdir()] == ["step_0000007.pth"]
+
+
+def test_a_cut_checkpoint_falls_back_to_the_one_before(tmp_path, capsys):
+    save_steps(tmp_path, 10, 20, 30)
+    cut(step_path(tmp_path, 30))
+    assert newest_whole(tmp_path) == 20
+    assert "step_0000030.pth is cut or damaged; going back" in capsys.readouterr().err
+
+
+def test_a_flipped_byte_is_noticed(tmp_path):
+    save_steps(tmp_path, 10)
+    path = step_path(tmp_path, 10)
+    data = bytearray(path.read_bytes())
+    where = data.index(torch.tensor(99.0).numpy().tobytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+    assert newest_whole(tmp_path) == 0
+    with pytest.raises(CheckpointError, match="is cut or damaged"):
+        load_tensors(path)
+
+
+def test_the_good_one_survives_beside_damaged_later_ones(tmp_path):
+    save_steps(tmp_path, 10, 20, 30, 40)
+    keep_newest(tmp_path, step=20, keep=1)
+    assert saved_steps(tmp_path) == [20, 30, 40]
+
+
+def test_a_checkpoint_that_carries_code_is_refused(tmp_path):
+    torch.save({"model": Code()}, tmp_path / "bad.pth")
+    with pytest.raises(CheckpointError, match="holds more than tensors"):
+        load_tensors(tmp_path / "bad.pth")
+
+
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    save_steps(tmp_path, 5)
+    before = step_path(tmp_path, 5).read_bytes()
+
+    def write_half(state, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", write_half)
+    with pytest.raises(OSError, match="disk full"):
+        save_steps(tmp_path, 5)
+    assert step_path(tmp_path, 5).read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    state = nn.Linear(3, 2).state_dict()
+    with pytest.raises(CheckpointError, match=r"x.pth is of another model: size mismatch"):
+        load_model_state(nn.Linear(4, 2), state, tmp_path / "x.pth")
+
+
+def test_other_settings_are_refused_and_shown(tmp_path):
+    saved = {"optim_conf": {"lr": 0.1}, "phases": [{"until": 5}], "max_steps": 10}
+    refuse_other_config(saved, {**saved, "max_steps": 99}, tmp_path)
+    asked = {"optim_conf": {"lr": 0.2}, "phases": [{"until": 5}], "seed": 1}
+    with pytest.raises(ConfigError) as error:
+        refuse_other_config(saved, asked, tmp_path / "config.yaml")
+    assert "optim_conf.lr: was 0.1, now 0.2; seed: was 'absent', now 1" in str(error.value)

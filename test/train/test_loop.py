@@ -1,0 +1,121 @@
+"""The loop in one process: cut batches, resumed runs, phases, refusals, stops."""
+
+import os
+import signal
+
+import pytest
+import torch
+from tiny_training import TinyBatches, TinyModel, run_tiny, tiny_config
+
+from espnet2.train.distributed import World
+from espnet2.train.loop import train
+from espnet2.train.metrics import read_metrics
+from espnet2.train.reporter import TrainingError
+from espnet2.utils.errors import ConfigError
+
+ALONE = World()
+
+
+def assert_same_weights(one, other, **tolerance):
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(tensor, other.state_dict()[name], **tolerance)
+
+
+@pytest.mark.parametrize("accum_grad", [2, 4])
+def test_accumulation_equals_the_whole_batch(tmp_path, accum_grad):
+    whole, _ = run_tiny(tmp_path / "whole", ALONE, tiny_config())
+    cut, _ = run_tiny(tmp_path / "cut", ALONE, tiny_config(accum_grad=accum_grad))
+    assert_same_weights(whole, cut, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("stop", [3, 6, 7])
+def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, stop):
+    whole, _ = run_tiny(tmp_path / "whole", ALONE, tiny_config(), dropout=0.3)
+    run_tiny(tmp_path / "parts", ALONE, tiny_config(max_steps=stop), dropout=0.3)
+    resumed, summary = run_tiny(tmp_path / "parts", ALONE, tiny_config(), dropout=0.3)
+    assert_same_weights(whole, resumed, atol=0, rtol=0)
+    assert (summary["step"], summary["is_complete"]) == (12, True)
+
+
+def test_rows_of_a_resumed_run_are_those_of_one_run(tmp_path):
+    run_tiny(tmp_path / "whole", ALONE, tiny_config())
+    run_tiny(tmp_path / "parts", ALONE, tiny_config(max_steps=6))
+    run_tiny(tmp_path / "parts", ALONE, tiny_config())
+    rows = [read_metrics(tmp_path / name / "metrics.jsonl") for name in ("whole", "parts")]
+    losses = [[(row["step"], row["loss"]) for row in table] for table in rows]
+    assert losses[0] == losses[1]
+    assert [step for step, _ in losses[0]] == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_finished_run_does_nothing_more(tmp_path):
+    first, _ = run_tiny(tmp_path, ALONE, tiny_config())
+    again, summary = run_tiny(tmp_path, ALONE, tiny_config())
+    assert_same_weights(first, again, atol=0, rtol=0)
+    assert summary["is_complete"]
+
+
+def test_other_settings_are_refused_with_the_difference(tmp_path):
+    run_tiny(tmp_path, ALONE, tiny_config(max_steps=3), settings={"lr": 0.02})
+    with pytest.raises(ConfigError, match=r"lr: was 0.02, now 0.05"):
+        run_tiny(tmp_path, ALONE, tiny_config(), settings={"lr": 0.05})
+
+
+def test_kept_files_are_the_last_two_and_every_sixth(tmp_path):
+    run_tiny(tmp_path, ALONE, tiny_config())
+    names = {folder: sorted(path.name for path in (tmp_path / folder).iterdir())
+             for folder in ("checkpoints", "intermediate")}  # fmt: skip
+    assert names["checkpoints"] == ["step_0000009.pth", "step_0000012.pth"]
+    assert names["intermediate"] == ["step_0000006.pth", "step_0000012.pth"]
+
+
+def test_the_model_hears_of_each_phase_once(tmp_path):
+    config = tiny_config(max_steps=5)
+    phases = [{"until": 2, "mask_prob": 0.65, "inter_layer": {10: 0.3}}, {"mask_prob": 0.8}]
+    config = tiny_config(max_steps=5, phases=tuple(map(as_phase, phases)))
+    model, _ = run_tiny(tmp_path, ALONE, config)
+    assert model.phases == [(0.65, {10: 0.3}), (0.8, {})]
+
+
+def as_phase(data):
+    return type(tiny_config().phases[0])(**data)
+
+
+def test_a_bad_batch_is_skipped_and_counted(tmp_path):
+    model, _ = run_tiny(tmp_path, ALONE, tiny_config(), bad_step=5)
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    rows = {row["step"]: row for row in read_metrics(tmp_path / "metrics.jsonl")}
+    assert [rows[step]["skipped"] for step in (4, 6, 8)] == [0, 0.5, 0]
+    assert rows[6]["loss"] < 100
+
+
+def test_an_interval_without_a_finite_gradient_ends_the_run(tmp_path):
+    with pytest.raises(TrainingError, match="at step 6 was finite"):
+        run_tiny(tmp_path, ALONE, tiny_config(log_interval_steps=1), bad_step=5)
+
+
+def test_validation_is_written_beside_its_constants(tmp_path):
+    config = tiny_config(valid_interval_steps=6, valid_batches=3)
+    train(
+        TinyModel(), TinyBatches(), config, tmp_path, ALONE,
+        valid=TinyBatches(), constants={"majority_share": 0.25},
+    )  # fmt: skip
+    rows = [r for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "valid"]
+    assert [row["step"] for row in rows] == [6, 12]
+    assert rows[1]["loss"] < rows[0]["loss"]
+    assert rows[0]["majority_share"] == 0.25
+
+
+def test_sigterm_saves_and_the_next_start_goes_on(tmp_path):
+    class Interrupted(TinyBatches):
+        def batch(self, step):
+            if step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().batch(step)
+
+    whole, _ = run_tiny(tmp_path / "whole", ALONE, tiny_config())
+    parts, config = tmp_path / "parts", tiny_config()
+    summary = train(TinyModel(), Interrupted(), config, parts, ALONE, seed=3)
+    assert (summary["step"], summary["is_complete"]) == (5, False)
+    assert not (parts / "summary.json").exists()
+    resumed, _ = run_tiny(parts, ALONE, config)
+    assert_same_weights(whole, resumed, atol=0, rtol=0)

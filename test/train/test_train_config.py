@@ -1,0 +1,49 @@
+"""Phases and limits of the training loop's configuration."""
+
+import pytest
+
+from espnet2.train.config import train_config
+from espnet2.utils.errors import ConfigError
+
+PAPER = [
+    {"until": 3000, "mask_prob": 0.65, "inter_layer": {10: 0.3}},
+    {"mask_prob": 0.8, "noise_prob": 0.2, "rir_prob": 0.3},
+]
+
+
+def test_a_phase_begins_where_the_one_before_ends():
+    config = train_config({"max_steps": 9000, "phases": PAPER}, "mini.yaml")
+    assert [config.phase_at(step).mask_prob for step in (0, 2999, 3000, 9000)] == [
+        0.65, 0.65, 0.8, 0.8,
+    ]  # fmt: skip
+    assert config.phases[0].inter_layer == {10: 0.3}
+
+
+def test_spans_cover_the_steps_once_and_in_order():
+    config = train_config({"max_steps": 9000, "phases": PAPER}, "mini.yaml")
+    first, second = config.phases
+    assert config.spans(0, 9000) == [(first, 0, 3000), (second, 3000, 9000)]
+    assert config.spans(2990, 3010) == [(first, 2990, 3000), (second, 3000, 3010)]
+    assert config.spans(3000, 3010) == [(second, 3000, 3010)]
+    assert config.spans(9000, 9000) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_step": 5}, "did you mean 'max_steps'"),
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"phases": []}, "at least one phase"),
+        ({"phases": [{}, {"until": 9}]}, r"phases\[0\].until is required"),
+        ({"phases": [{"until": 9}, {"until": 9}]}, r"phases\[1\].until must be above 9, got 9"),
+        ({"phases": [{"until": 9}]}, "phases end at step 9, max_steps is 50"),
+        ({"phases": [{"noise_prob": 2}]}, r"noise_prob must lie in 0..1, got 2"),
+        ({"optim_conf": {"lr": "3e-4"}}, "write 3.0e-4"),
+        ({"optim_conf": {"lr": -1.0}}, "optim_conf.lr must be positive"),
+        ({"scheduler": "warmup"}, "must be one of warmuplr, noamlr, tristagelr"),
+        ({"scheduler": "noamlr", "scheduler_conf": {"width": 3}}, "width is not a known key"),
+    ],
+)
+def test_a_bad_value_is_one_clear_sentence(change, message):
+    with pytest.raises(ConfigError, match=message):
+        train_config({"max_steps": 50, **change}, "mini.yaml")
