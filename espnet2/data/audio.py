@@ -93,7 +93,8 @@ def load_pcm(source: str, start_s: float = 0.0, end_s: float | None = None) -> P
         raise DataError(f"{source}: {str(error).strip()}") from None
     if not np.isfinite(audio).all():
         raise DataError(f"{source}: holds NaN or infinite samples")
-    mono = audio.mean(axis=1) if audio.shape[1] > 1 else audio[:, 0]
+    channels = audio.shape[1]
+    mono = sum(audio[:, c] for c in range(channels)) / np.float32(channels)  # (samples,)
     if rate_hz != SAMPLE_RATE_HZ:
         mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
     return Pcm(samples=to_int16(mono), flac=None)

@@ -1,0 +1,44 @@
+"""Stage 3: formatted corpora become one training and one validation set.
+
+python3 -m espnet2.bin.combine_data --conf conf/mini.yaml --dump dump --corpora tuxpaint synth
+
+Writes DUMP/{train,valid}/index.arrow (pointing into the corpora's shards) and DUMP/hours.json,
+and prints the hours by corpus and language. Without --corpora: every formatted corpus of DUMP.
+"""
+
+from pathlib import Path
+
+from espnet2.data.config import CombineConfig
+from espnet2.utils.cli import run_main, step_parser
+from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.errors import DataError
+from espnet2.utils.units import Unit, run_units
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Combine the corpora."""
+    parser = step_parser(__doc__)
+    parser.add_argument("--dump", type=Path, required=True, help="folder of the formatted corpora")
+    parser.add_argument("--corpora", nargs="+", help="names of the corpora; default: all")
+    args = parser.parse_args(argv)
+    config = from_dict(CombineConfig, load_section(args.conf, "combine", args.set), "combine")
+    dump = args.dump.absolute()
+    corpora = args.corpora or [p.parent.parent.name for p in dump.glob("*/shards/000.arrow")]
+    if not corpora:
+        raise DataError(f"{dump}: holds no formatted corpus; run stage 2 (format) first")
+    corpora = sorted(set(corpora), key=str.encode)
+    seed = load_seed(args.conf)
+    unit = Unit(
+        name="combine",
+        entry="espnet2.data.combine:combine",
+        kwargs={"dump": dump, "corpora": corpora, "config": to_dict(config), "seed": seed},
+        marker=dump / ".combine.done",
+        inputs=[dump / name / "index.arrow" for name in corpora],
+        options={**to_dict(config), "corpora": corpora, "seed": seed},
+        outputs=[dump / "train/index.arrow", dump / "valid/index.arrow", dump / "hours.json"],
+    )
+    return run_units([unit], args)
+
+
+if __name__ == "__main__":
+    run_main(main)
