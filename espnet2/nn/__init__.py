@@ -1,0 +1,1 @@
+"""Torch layers that know nothing of XEUS."""

@@ -1,0 +1,1 @@
+"""The XEUS model: configuration, masking, losses, checkpoints."""

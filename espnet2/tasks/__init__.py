@@ -1,0 +1,1 @@
+"""The public doors, named as in ESPnet."""

@@ -1,0 +1,67 @@
+"""``SSLTask``: build a model, or load a released or self-trained one."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.ssl.factory import build_model
+from espnet2.ssl.interop import load_weights
+from espnet2.utils.config import load_yaml
+from espnet2.utils.errors import ConfigError
+
+
+class SSLTask:
+    """The door that ESPnet's users know."""
+
+    @staticmethod
+    def build_model(config: Mapping[str, Any] | Namespace) -> ESPnetSSLModel:
+        """A freshly initialised model, in train mode, from ESPnet's flat keys.
+
+        Raises ConfigError on an unknown or unsupported key.
+        """
+        data = vars(config) if isinstance(config, Namespace) else config
+        return build_model(SSLModelConfig.from_espnet(data))
+
+    @staticmethod
+    def build_model_from_file(
+        config_file: Path | str | None = None,
+        model_file: Path | str | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        config: Path | str | None = None,
+        ckpt: Path | str | None = None,
+    ) -> tuple[ESPnetSSLModel, Namespace]:
+        """Load a checkpoint; gives the model in **eval** mode and the YAML's keys.
+
+        Call ``model.train()`` to fine-tune. ``config`` and ``ckpt`` are the project page's names
+        for ``config_file`` and ``model_file``. Without a config, ``config.yaml`` beside the
+        checkpoint is read. Both released layouts are recognised by their keys.
+
+        Raises:
+            ConfigError: no checkpoint named, an argument given twice, a YAML that cannot be used.
+            CheckpointError: a checkpoint that cannot be read or does not match every key.
+        """
+        path = one_of("model_file", model_file, "ckpt", ckpt)
+        if path is None:
+            raise ConfigError("build_model_from_file: give the checkpoint as model_file or ckpt")
+        path = Path(path)
+        yaml_path = one_of("config_file", config_file, "config", config)
+        yaml_path = path.parent / "config.yaml" if yaml_path is None else Path(yaml_path)
+        args = load_yaml(yaml_path)
+        model = build_model(SSLModelConfig.from_espnet(args, str(yaml_path)))
+        load_weights(model, path)
+        return model.to(device).eval(), Namespace(**args)
+
+
+def one_of(name: str, value, alias: str, alias_value):
+    """The one of two spellings of an argument that was given."""
+    if value is not None and alias_value is not None:
+        raise ConfigError(f"build_model_from_file: {name} and {alias} are the same; give one")
+    return alias_value if value is None else value
