@@ -82,7 +82,7 @@ class PlanConfig:
     batch_multiple: int = 1
     """Utterances in a batch are a multiple of it: ranks times accumulation steps."""
 
-    num_buckets: int = 8
+    num_buckets: int = 40
     """Distinct crop lengths, chosen so that cropping loses the least audio."""
 
     bucket_s: list[float] = field(default_factory=list)

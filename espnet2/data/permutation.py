@@ -1,0 +1,55 @@
+"""A random permutation of any size that is a formula, not a list.
+
+A Feistel network permutes the ``2**bits`` numbers around ``size``; numbers that fall outside are
+sent through again until they land inside (cycle walking). Position ``i`` of the permutation costs
+the same for ten rows and for ten billion, and nothing has to be stored to resume.
+"""
+
+import numpy as np
+
+from espnet2.utils.seeding import rng_for
+
+ROUNDS = 8  # even, so that halves of unequal width end where they began
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)  # SplitMix64
+
+
+class Permutation:
+    """A permutation of ``range(size)``, fixed by ``seed`` and ``names``; call it on positions."""
+
+    def __init__(self, size: int, seed: int, *names: str | int):
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        self.size = size
+        bits = max((size - 1).bit_length(), 2)
+        self._right_bits = bits // 2
+        self._left_bits = bits - self._right_bits
+        self._keys = rng_for(seed, "permutation", *names).integers(
+            0, 2**64, ROUNDS, dtype=np.uint64
+        )
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """(n,) integers in [0, size) -> (n,) int64, distinct for distinct positions."""
+        values = self._encrypt(np.asarray(positions).astype(np.uint64))
+        while (outside := values >= self.size).any():
+            values[outside] = self._encrypt(values[outside])
+        return values.astype(np.int64)
+
+    def _encrypt(self, values: np.ndarray) -> np.ndarray:
+        """One pass of the network over (n,) uint64 below ``2**bits``."""
+        left_bits, right_bits = self._left_bits, self._right_bits
+        left, right = values >> np.uint64(right_bits), values & _ones(right_bits)
+        for key in self._keys:
+            left, right = right, left ^ (_mix(right ^ key) & _ones(left_bits))
+            left_bits, right_bits = right_bits, left_bits
+        return (left << np.uint64(right_bits)) | right
+
+
+def _ones(bits: int) -> np.uint64:
+    return np.uint64((1 << bits) - 1)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser: every input bit changes every output bit."""
+    values = (values ^ (values >> np.uint64(30))) * _MIX_1
+    values = (values ^ (values >> np.uint64(27))) * _MIX_2
+    return values ^ (values >> np.uint64(31))
