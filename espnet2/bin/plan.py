@@ -17,8 +17,10 @@ from espnet2.utils.units import Unit, run_units
 def main(argv: list[str] | None = None) -> int:
     """Plan every set, then print what a pass over the first costs."""
     parser = step_parser(__doc__)
-    parser.add_argument("--sets", type=Path, nargs="+", required=True, metavar="DIR",
-                        help="folders with an index.arrow; the first is the training set")  # fmt: skip
+    parser.add_argument(
+        "--sets", type=Path, nargs="+", required=True, metavar="DIR",
+        help="folders with an index.arrow; the first is the training set",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     config = from_dict(PlanConfig, load_section(args.conf, "plan", args.set), "plan")
     seed = load_seed(args.conf)
@@ -54,8 +56,8 @@ def print_cost(plan: dict, max_steps: int | None) -> None:
         print(f"{length_s:8.2f} {bucket['count']:9} {bucket['batch']:6} {steps:10.1f}")
     print(
         f"one pass: {plan['hours_per_pass']:.2f} h of {plan['hours']:.2f} h, "
-        f"{plan['steps_per_pass']:.1f} steps, {100 * plan['cropped_share']:.1f} % lost to cropping, "
-        f"{plan['too_short']} utts too short; reads {plan['audio_bytes_per_pass'] / 1e6:.1f} MB "
+        f"{plan['steps_per_pass']:.1f} steps, "
+        f"{100 * plan['cropped_share']:.1f} % lost to cropping, {plan['too_short']} utts too short; reads {plan['audio_bytes_per_pass'] / 1e6:.1f} MB "
         f"of FLAC; labels take {plan['label_bytes'] / 1e6:.1f} MB"
     )
     if max_steps and plan["steps_per_pass"]:
