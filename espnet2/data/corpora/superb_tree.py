@@ -1,0 +1,99 @@
+"""A split corpus on disk: a Kaldi directory for pre-training, an ML-SUPERB tree for the probe.
+
+``data/<corpus>/`` points at the files as they come. ``<root>/<corpus>/<iso3>/`` holds
+``wav/<utt>.wav`` (16 kHz mono) and ``transcript_10min_{train,dev,test}.txt`` with lines
+``utt_id language words...``. Both appear whole: they are built beside their place and renamed.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import soundfile
+
+from espnet2.data.audio import load_pcm
+from espnet2.data.corpora.clips import Clip, Dropped, dropped_table, minutes
+from espnet2.data.corpora.splits import LISTS, Splits
+from espnet2.data.frames import SAMPLE_RATE_HZ
+from espnet2.data.kaldi import Utterance, write_kaldi
+from espnet2.utils.errors import DataError
+from espnet2.utils.files import write_text
+
+
+def write_tree(root: Path, corpus: str, splits: Splits) -> None:
+    """``<root>/<corpus>``; every language of the corpus gets the three lists."""
+    part = fresh_folder(root / f".{corpus}.part")
+    languages = sorted({clip.language for clip in [*splits.train, *splits.test]})
+    for language in languages:
+        for name in LISTS:
+            clips = [clip for clip in getattr(splits, name) if clip.language == language]
+            if not clips:
+                raise DataError(
+                    f"corpus {corpus}: language {language} has no utterance for its {name} list; "
+                    f"give it more minutes or a greater share (section data), or leave it out"
+                )
+            write_list(part / language, f"transcript_10min_{name}.txt", clips)
+    replace_folder(part, root / corpus)
+
+
+def write_list(folder: Path, name: str, clips: list[Clip]) -> None:
+    """One list and its audio."""
+    (folder / "wav").mkdir(parents=True, exist_ok=True)
+    for clip in clips:
+        samples = load_pcm(str(clip.path)).samples
+        soundfile.write(folder / "wav" / f"{clip.utt_id}.wav", samples, SAMPLE_RATE_HZ)
+    (folder / name).write_text(
+        "".join(f"{clip.utt_id} {clip.language} {clip.text}\n" for clip in clips), encoding="utf-8"
+    )
+
+
+def write_kaldi_folder(
+    data: Path, corpus: str, clips: Iterable[Clip], dropped: list[Dropped]
+) -> None:
+    """``data/<corpus>`` with ``dropped.tsv``; ``text`` only where all transcripts are known."""
+    part = fresh_folder(data / f".{corpus}.part")
+    write_kaldi(
+        part,
+        [
+            Utterance(
+                utt_id=clip.utt_id, recording=clip.utt_id, source=str(clip.path),
+                language=clip.language, speaker=clip.speaker, text=clip.text,
+                duration_s=round(clip.duration_s, 4),
+            )
+            for clip in clips
+        ],
+    )  # fmt: skip
+    write_text(part / "dropped.tsv", dropped_table(dropped))
+    replace_folder(part, data / corpus)
+
+
+def summary(corpus: str, clips_in: int, minutes_in: float, splits: Splits) -> dict[str, object]:
+    """Counts and minutes, in all and by language and list, for the log and the marker."""
+    lists = {"pretrain": splits.pretrain, **{name: getattr(splits, name) for name in LISTS}}
+    languages = sorted({clip.language for clips in lists.values() for clip in clips})
+    return {
+        "corpus": corpus,
+        "in": [clips_in, round(minutes_in, 2)],
+        "lists": {name: [len(clips), round(minutes(clips), 2)] for name, clips in lists.items()},
+        "languages": {
+            language: {
+                name: round(minutes(c for c in clips if c.language == language), 2)
+                for name, clips in lists.items()
+            }
+            for language in languages
+        },
+    }
+
+
+def fresh_folder(path: Path) -> Path:
+    """An empty folder, whatever was there."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def replace_folder(part: Path, path: Path) -> None:
+    """Put the finished folder ``part`` in the place of ``path``."""
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(part, path)
