@@ -1,0 +1,49 @@
+"""Stage 4: a codebook from a seeded sample of the training audio.
+
+python3 -m espnet2.bin.kmeans --conf conf/mini.yaml --index dump/train/index.arrow \\
+    --out exp/tokens/mini
+
+Reads section "tokens" of the recipe YAML. Writes OUT/codebook.safetensors and OUT/codebook.json.
+Features are streamed: nothing but the sampled frames is kept, and in memory only.
+"""
+
+from pathlib import Path
+
+from espnet2.tokens.codebook import FILE
+from espnet2.tokens.config import TokensConfig
+from espnet2.tokens.teachers.registry import teacher_files
+from espnet2.utils.cli import run_main, step_parser
+from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.units import Unit, run_units
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fit the codebook."""
+    parser = step_parser(__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="index of the training set")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the codebook")
+    args = parser.parse_args(argv)
+    config = from_dict(TokensConfig, load_section(args.conf, "tokens", args.set), "tokens")
+    seed = load_seed(args.conf)
+    options = {**to_dict(config), "seed": seed}
+    del options["batch_seconds"]  # changes no result
+    unit = Unit(
+        name="codebook",
+        entry="espnet2.tokens.kmeans:fit_codebook",
+        kwargs={
+            "index": args.index.absolute(),
+            "out": args.out.absolute(),
+            "config": to_dict(config),
+            "seed": seed,
+            "device": "cuda" if args.ngpu else "cpu",
+        },
+        marker=args.out / ".codebook.done",
+        inputs=[args.index, *teacher_files(config.teacher, config.teacher_conf)],
+        options=options,
+        outputs=[args.out / FILE, args.out / "codebook.json"],
+    )
+    return run_units([unit], args)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,135 @@
+"""Stage 5: one cluster id for every 20 ms of a set, and how good the ids are.
+
+python3 -m espnet2.bin.label --conf conf/mini.yaml --index dump/train/index.arrow \\
+    --codebook exp/tokens/mini --out dump/train/labels/mini
+
+Writes OUT/<shard>.u16 (one unit a shard), quality.json, quality.png and, when all of it holds,
+labels.json. --export_text FILE adds ESPnet's text form (``utt 12 873 …``); --import_text FILE
+takes the labels from such a file instead of computing them.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espnet2.data.index import Index
+from espnet2.data.labels import SIDECAR, frames_by_shard, labels_file
+from espnet2.tokens.codebook import FILE, load_codebook
+from espnet2.tokens.config import TokensConfig
+from espnet2.tokens.quality import counts_file
+from espnet2.tokens.teachers.registry import teacher_files
+from espnet2.utils.cli import run_main, step_parser
+from espnet2.utils.config import from_dict, load_section, to_dict
+from espnet2.utils.files import sha256_text
+from espnet2.utils.units import Unit, run_units
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Label every shard, then check and describe the whole set."""
+    parser = step_parser(__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="index of the set")
+    parser.add_argument("--codebook", type=Path, required=True, help="folder of stage kmeans")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the labels")
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--export_text", type=Path, metavar="FILE", help="write the labels as text")
+    text.add_argument("--import_text", type=Path, metavar="FILE", help="read them from text")
+    args = parser.parse_args(argv)
+    for name in ("index", "codebook", "out"):
+        setattr(args, name, getattr(args, name).absolute())
+    config = from_dict(TokensConfig, load_section(args.conf, "tokens", args.set), "tokens")
+    index = Index.open(args.index)
+    num_clusters = load_codebook(args.codebook).num_clusters  # before any work: is it there?
+    if args.import_text:
+        units = [import_unit(index, args, num_clusters)]
+    else:
+        units = [shard_unit(index, shard, config, args) for shard in frames_by_shard(index)]
+    last = [finish_unit(units, config, args)]
+    text = [export_unit(args)] if args.export_text else []
+    return run_units(units, args) or run_units(last, args) or (run_units(text, args) if text else 0)
+
+
+def shard_unit(index: Index, shard: str, config: TokensConfig, args: argparse.Namespace) -> Unit:
+    """Label one shard; it stays done while its own rows, the codebook and the teacher stay."""
+    rows = np.flatnonzero(index.shards.where(shard))
+    audio = "\n".join(index.content_hashes[rows])
+    languages = "\n".join(index.languages[rows])
+    out = labels_file(args.out, shard)
+    return Unit(
+        name=f"label.{args.out.parent.parent.name}.{shard.replace('/', '.')}",
+        entry="espnet2.tokens.assign:label_shard",
+        kwargs={
+            "index": args.index,
+            "shard": shard,
+            "codebook": args.codebook,
+            "out": out,
+            "config": to_dict(config),
+            "device": "cuda" if args.ngpu else "cpu",
+        },
+        marker=args.out / f".{out.name}.done",
+        inputs=[args.codebook / FILE, *teacher_files(config.teacher, config.teacher_conf)],
+        options={"teacher": teacher_options(config), "rows": sha256_text(f"{audio}\n{languages}")},
+        outputs=[out, counts_file(out)],
+    )
+
+
+def teacher_options(config: TokensConfig) -> dict[str, Any]:
+    """What of the section decides a label, beside the codebook."""
+    return {"teacher": config.teacher, "teacher_conf": config.teacher_conf}
+
+
+def import_unit(index: Index, args: argparse.Namespace, num_clusters: int) -> Unit:
+    """Labels from text instead of a teacher."""
+    files = [labels_file(args.out, shard) for shard in frames_by_shard(index)]
+    return Unit(
+        name=f"label.{args.out.parent.parent.name}.import",
+        entry="espnet2.tokens.text:import_text",
+        kwargs={
+            "index": args.index,
+            "text": args.import_text.absolute(),
+            "folder": args.out,
+            "num_clusters": num_clusters,
+        },
+        marker=args.out / ".import.done",
+        inputs=[args.index, args.codebook / FILE, args.import_text],
+        outputs=[*files, *map(counts_file, files)],
+    )
+
+
+def finish_unit(units: list[Unit], config: TokensConfig, args: argparse.Namespace) -> Unit:
+    """Check all files, measure quality, write the sidecar."""
+    return Unit(
+        name=f"label.{args.out.parent.parent.name}.quality",
+        entry="espnet2.tokens.finish:finish_labels",
+        kwargs={
+            "index": args.index,
+            "folder": args.out,
+            "codebook": args.codebook,
+            "max_dead_ratio": config.max_dead_ratio,
+        },
+        marker=args.out / ".labels.done",
+        inputs=[args.index, args.codebook / FILE, *(unit.marker for unit in units)],
+        options={"max_dead_ratio": config.max_dead_ratio},
+        outputs=[args.out / name for name in (SIDECAR, "quality.json", "quality.png")],
+    )
+
+
+def export_unit(args: argparse.Namespace) -> Unit:
+    """Write the labels as text."""
+    return Unit(
+        name=f"label.{args.out.parent.parent.name}.export",
+        entry="espnet2.tokens.text:export_text",
+        kwargs={
+            "index": args.index,
+            "folder": args.out,
+            "text": args.export_text.absolute(),
+        },
+        marker=args.export_text.with_name(f".{args.export_text.name}.done"),
+        inputs=[args.out / SIDECAR, args.out / ".labels.done"],
+        outputs=[args.export_text],
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

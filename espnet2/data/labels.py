@@ -1,0 +1,155 @@
+"""Labels of a set: one cluster id a frame, flat uint16 files aligned with the index.
+
+``<folder>/<shard with / as .>.u16`` holds the rows of one shard in index order, nothing between
+them; row i is as long as its audio says (``frames.num_frames``). ``labels.json`` says which
+teacher, which codebook and which index they belong to, and is written last: no sidecar, no labels.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espnet2.data.index import Index
+from espnet2.utils.config import from_dict, to_dict
+from espnet2.utils.errors import DataError
+from espnet2.utils.files import atomic_path, read_json, sha256_file, write_json
+
+MAX_CLUSTERS = 2**16  # what uint16 can count
+DTYPE = np.dtype("<u2")
+SIDECAR = "labels.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsInfo:
+    """The sidecar: what a label set belongs to."""
+
+    num_clusters: int
+    """Ids are 0 … num_clusters - 1, the row numbers of the codebook."""
+
+    teacher: str
+    """Name of the teacher."""
+
+    layer: int
+    """Its layer; 0 is its input."""
+
+    codebook_sha256: str
+    """Content hash of the codebook file."""
+
+    index_sha256: str
+    """Content hash of the index the labels follow row by row."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_clusters <= MAX_CLUSTERS:
+            raise DataError(
+                f"labels are 16-bit: num_clusters must be 1 to {MAX_CLUSTERS:,}, "
+                f"got {self.num_clusters:,}"
+            )
+
+
+class LabelStore:
+    """Memory-mapped labels of an index. Picklable: a worker opens the files again."""
+
+    def __init__(self, index: Index, folder: Path, info: LabelsInfo) -> None:
+        self.index, self.folder, self.info = index, folder, info
+        self.starts = shard_starts(index)  # (rows,) int64, in frames from the shard's first
+        self._maps: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def open(cls, index: Index, folder: Path | str) -> "LabelStore":
+        """Labels in ``folder`` for ``index``.
+
+        Raises:
+            DataError: no labels, of another index, a shard's file missing, cut or too long.
+        """
+        folder = Path(folder)
+        info = read_info(folder)
+        if info.index_sha256 != sha256_file(index.path):
+            raise DataError(
+                f"{folder}: labels of another index than {index.path}; run the label stage again"
+            )
+        for shard, frames in frames_by_shard(index).items():
+            check_size(labels_file(folder, shard), frames)
+        return cls(index, folder, info)
+
+    def labels(self, i: int) -> np.ndarray:
+        """(frames,) uint16, the cluster ids of row ``i``; read-only."""
+        shard = self.index.shards[i]
+        if shard not in self._maps:
+            self._maps[shard] = map_labels(labels_file(self.folder, shard))
+        start = int(self.starts[i])
+        return self._maps[shard][start : start + int(self.index.frames[i])]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __reduce__(self):
+        return LabelStore, (self.index, self.folder, self.info)
+
+
+def labels_file(folder: Path, shard: str) -> Path:
+    """Where the labels of a shard lie."""
+    return Path(folder) / f"{shard.replace('/', '.')}.u16"
+
+
+def map_labels(path: Path) -> np.ndarray:
+    """The ids in a label file, memory-mapped; an empty file cannot be mapped and is empty."""
+    if path.stat().st_size == 0:
+        return np.zeros(0, dtype=DTYPE)
+    return np.memmap(path, dtype=DTYPE, mode="r")
+
+
+def shard_starts(index: Index) -> np.ndarray:
+    """(rows,) int64: frames of the same shard before each row."""
+    frames = index.frames.astype(np.int64)
+    order = np.argsort(index.shards.codes, kind="stable")
+    before = np.cumsum(frames[order]) - frames[order]  # (rows,) over all shards, grouped
+    codes = index.shards.codes[order]
+    is_first = np.ones(len(codes), dtype=bool)
+    is_first[1:] = codes[1:] != codes[:-1]
+    base = before[is_first][np.cumsum(is_first) - 1] if len(codes) else before
+    starts = np.empty(len(index), dtype=np.int64)
+    starts[order] = before - base
+    return starts
+
+
+def frames_by_shard(index: Index) -> dict[str, int]:
+    """Frames of each shard that the index uses, in the order of first appearance."""
+    codes = index.shards.codes
+    used, first = np.unique(codes, return_index=True)
+    totals = np.bincount(codes, weights=index.frames, minlength=len(index.shards.names))
+    return {index.shards.names[code]: int(totals[code]) for code in used[np.argsort(first)]}
+
+
+def write_labels(path: Path, ids: np.ndarray) -> None:
+    """Write the ids of one shard (frames,) atomically."""
+    with atomic_path(path) as part:
+        np.ascontiguousarray(ids, dtype=DTYPE).tofile(part)
+
+
+def write_info(folder: Path, info: LabelsInfo, **more: Any) -> None:
+    """Write the sidecar; ``more`` is kept for people, not read back."""
+    write_json(Path(folder) / SIDECAR, {**to_dict(info), "provenance": more})
+
+
+def read_info(folder: Path) -> LabelsInfo:
+    """The sidecar of a label set."""
+    path = Path(folder) / SIDECAR
+    if not path.is_file():
+        raise DataError(f"{folder}: no {SIDECAR}, so no complete labels; run the label stage")
+    data = read_json(path)
+    return from_dict(LabelsInfo, {k: v for k, v in data.items() if k != "provenance"}, str(path))
+
+
+def check_size(path: Path, frames: int) -> None:
+    """Raise DataError unless ``path`` holds exactly ``frames`` labels."""
+    if not path.is_file():
+        raise DataError(f"{path}: missing; run the label stage again")
+    size, expected = path.stat().st_size, frames * DTYPE.itemsize
+    if size != expected:
+        what = "cut short" if size < expected else "too long"
+        raise DataError(
+            f"{path}: {what}: {size:,} bytes, {frames:,} frames need {expected:,}; "
+            "delete it and run the label stage again"
+        )

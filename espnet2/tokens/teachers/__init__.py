@@ -1,0 +1,1 @@
+"""Teachers: audio in, one vector each 20 ms out."""

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+from tiny_tokens import make_set
+
+from espnet2.data.labels import labels_file
+from espnet2.tokens.assign import BLOCK_ELEMENTS, label_shard, nearest
+from espnet2.tokens.codebook import Codebook, save_codebook
+from espnet2.tokens.config import TokensConfig
+from espnet2.tokens.stream import batches, lawful, stream_frames
+from espnet2.tokens.teachers.base import Frames
+from espnet2.tokens.teachers.mfcc import MfccConfig, MfccTeacher
+from espnet2.utils.errors import ConfigError, DataError
+
+
+def exact(frames, centroids):
+    """The plain reference: every distance in double precision, frame by frame."""
+    wide = centroids.astype(np.float64)
+    return np.array([np.square(wide - frame).sum(axis=1).argmin() for frame in frames])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_the_nearest_centroid_is_the_exact_one(scale):
+    rng = np.random.default_rng(0)
+    centroids = (scale * rng.standard_normal((50, 39))).astype(np.float32)
+    frames = (scale * rng.standard_normal((400, 39))).astype(np.float32)
+    np.testing.assert_array_equal(nearest(frames, centroids), exact(frames, centroids))
+
+
+def test_near_ties_are_decided_in_double_precision_and_equals_by_number():
+    rng = np.random.default_rng(1)
+    base = (100 * rng.standard_normal((1, 39)) + 1000).astype(np.float32)
+    centroids = np.concatenate([base + np.float32(1e-3) * i for i in (3, 1, 1, 2)])
+    frames = np.concatenate([base + np.float32(1e-3) * i for i in (0, 1, 2, 3)])
+    assert nearest(frames, centroids).tolist() == exact(frames, centroids).tolist() == [1, 1, 3, 0]
+
+
+def test_labels_do_not_depend_on_how_many_frames_come_together(monkeypatch):
+    rng = np.random.default_rng(2)
+    centroids = rng.standard_normal((64, 39)).astype(np.float32)
+    frames = rng.standard_normal((1000, 39)).astype(np.float32)
+    whole = nearest(frames, centroids)
+    for size in (1, 7, 333):
+        parts = [nearest(frames[i : i + size], centroids) for i in range(0, 1000, size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    monkeypatch.setattr("espnet2.tokens.assign.BLOCK_ELEMENTS", 64 * 10)
+    np.testing.assert_array_equal(nearest(frames, centroids), whole)
+    assert BLOCK_ELEMENTS > 64 * 10
+
+
+def test_the_largest_codebook_fits_sixteen_bits():
+    centroids = np.arange(2**16, dtype=np.float32)[:, None]
+    assert nearest(np.array([[65535.2]], dtype=np.float32), centroids).tolist() == [65535]
+    with pytest.raises(DataError, match="65,537 clusters does not fit 16-bit labels"):
+        Codebook(centroids=np.zeros((2**16 + 1, 1), dtype=np.float32), teacher={})
+
+
+def codebook(folder, k=12, dim=39, teacher=None):
+    centroids = 20 * np.random.default_rng(3).standard_normal((k, dim)).astype(np.float32)
+    identity = teacher or MfccTeacher(MfccConfig()).identity()
+    save_codebook(folder, Codebook(centroids=centroids, teacher=identity))
+    return centroids
+
+
+def test_a_shards_labels_are_those_of_its_utterances_alone_for_any_batch_size(tmp_path):
+    index = make_set(tmp_path)
+    centroids = codebook(tmp_path / "book")
+    shard = "a/shards/000.ark"
+    rows = np.flatnonzero(index.shards.where(shard))
+    teacher = MfccTeacher(MfccConfig())
+    alone = [exact(teacher.utterance(index.audio(row)), centroids) for row in rows]
+    for seconds in (0.01, 0.7, 100.0):
+        out = labels_file(tmp_path / f"labels{seconds}", shard)
+        config = TokensConfig(batch_seconds=seconds)
+        result = label_shard(index.path, shard, tmp_path / "book", out, config, "cpu")
+        ids = np.fromfile(out, dtype="<u2")
+        assert ids.tolist() == np.concatenate(alone).tolist()
+        assert result == {"utterances": len(rows), "frames": len(ids)}
+
+
+@pytest.mark.parametrize(
+    ("identity", "dim", "message"),
+    [
+        (None, 13, "centroids have 13 dimensions, the teacher's frames 39"),
+        ({"teacher": "mfcc", "layer": 0, "normalise": "none"}, 39,
+         "normalise was 'none' when it was fitted, the tokens section says 'mean'"),
+        ({"teacher": "xeus", "layer": 12}, 39, "another teacher: layer was 12"),
+    ],
+)  # fmt: skip
+def test_a_codebook_of_another_teacher_is_refused(tmp_path, identity, dim, message):
+    index = make_set(tmp_path, lengths=[400])
+    codebook(tmp_path / "book", dim=dim, teacher=identity)
+    arguments = (index.path, index.shards[0], tmp_path / "book", tmp_path / "x.u16")
+    with pytest.raises(ConfigError, match=message):
+        label_shard(*arguments, TokensConfig(), "cpu")
+
+
+def test_a_damaged_codebook_is_refused(tmp_path):
+    index = make_set(tmp_path, lengths=[400])
+    arguments = (index.path, index.shards[0], tmp_path / "book", tmp_path / "x.u16")
+    with pytest.raises(DataError, match=r"no codebook.safetensors; run the kmeans stage"):
+        label_shard(*arguments, TokensConfig(), "cpu")
+    codebook(tmp_path / "book")
+    file = tmp_path / "book/codebook.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match="not a readable codebook"):
+        label_shard(*arguments, TokensConfig(), "cpu")
+
+
+def test_batches_hold_every_row_once_and_no_more_than_asked():
+    lengths = np.array([16000, 16000, 8000, 64000, 1, 1])
+    cut = [list(range(6))[part] for part in batches(lengths, 2.0)]
+    assert cut == [[0, 1], [2], [3], [4, 5]]
+    assert list(batches(np.array([]), 2.0)) == []
+
+
+def test_one_frame_too_few_or_too_many_is_brought_in_line_and_two_are_not():
+    values = np.arange(6, dtype=np.float32)[:, None]
+    frames = Frames(values=values, lengths=np.array([2, 4]))
+    fixed = lawful(frames, np.array([3, 3]), ["u", "v"])
+    assert fixed.values[:, 0].tolist() == [0, 1, 1, 2, 3, 4]
+    with pytest.raises(DataError, match="v: the teacher gave 4 frames, its audio has 6"):
+        lawful(frames, np.array([2, 6]), ["u", "v"])
+
+
+def test_frames_that_are_not_finite_name_the_utterance(tmp_path):
+    index = make_set(tmp_path, lengths=[400, 400])
+
+    class Broken(MfccTeacher):
+        def utterance(self, signal):
+            return np.full((1, 39), np.nan, dtype=np.float32)
+
+    with pytest.raises(DataError, match="train-000: the teacher's frames are not finite"):
+        list(stream_frames(Broken(MfccConfig()), index, np.arange(2), 60.0))

@@ -1,0 +1,140 @@
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+from tiny_tokens import make_set
+
+from espnet2.bin.label import shard_unit
+from espnet2.data.index import Index, write_index
+from espnet2.data.labels import LabelStore, frames_by_shard, labels_file
+from espnet2.tokens.assign import label_shard
+from espnet2.tokens.config import TokensConfig
+from espnet2.tokens.finish import finish_labels
+from espnet2.tokens.kmeans import fit_codebook
+from espnet2.tokens.text import export_text, import_text
+from espnet2.utils.errors import DataError
+from espnet2.utils.units import fingerprint
+
+CONFIG = TokensConfig(num_clusters=5, kmeans_batch=64, kmeans_epochs=5, kmeans_inits=1)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A set, its codebook and its label files, before the sidecar."""
+    index = make_set(tmp_path)
+    fit_codebook(index.path, tmp_path / "book", CONFIG, 1, "cpu")
+    for shard in frames_by_shard(index):
+        out = labels_file(tmp_path / "labels", shard)
+        label_shard(index.path, shard, tmp_path / "book", out, CONFIG, "cpu")
+    return tmp_path, index
+
+
+def finish(tmp_path, index, max_dead_ratio=0.1):
+    return finish_labels(index.path, tmp_path / "labels", tmp_path / "book", max_dead_ratio)
+
+
+def test_a_finished_set_opens_and_is_described(labelled):
+    tmp_path, index = labelled
+    figures = finish(tmp_path, index)
+    store = LabelStore.open(index, tmp_path / "labels")
+    ids = np.concatenate([store.labels(row) for row in range(len(index))])
+    assert figures["frames"] == len(ids) == index.frames.sum()
+    assert figures["used_clusters"] == len(set(ids.tolist()))
+    quality = json.loads((tmp_path / "labels/quality.json").read_text())
+    assert quality["majority_share"] == np.bincount(ids).max() / len(ids)
+    assert sorted(quality["languages"]) == ["deu", "eng", "fra"]
+    assert (tmp_path / "labels/quality.png").read_bytes()[:4] == b"\x89PNG"
+    story = json.loads((tmp_path / "labels/labels.json").read_text())
+    assert story["provenance"]["teacher"]["normalise"] == "mean"
+
+
+def test_a_cut_file_or_counts_of_other_labels_stop_the_stage_without_a_sidecar(labelled):
+    tmp_path, index = labelled
+    finish(tmp_path, index)
+    path = labels_file(tmp_path / "labels", index.shards[0])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2])
+    with pytest.raises(DataError, match=r"a\.shards\.000\.ark\.u16: cut short"):
+        finish(tmp_path, index)
+    assert not (tmp_path / "labels/labels.json").exists()
+    path.write_bytes(whole)
+    other = path.with_suffix(".counts.npz")
+    other.write_bytes((tmp_path / "labels/b.shards.000.ark.counts.npz").read_bytes())
+    with pytest.raises(DataError, match="its counts are of other labels"):
+        finish(tmp_path, index)
+
+
+def test_dead_clusters_stop_the_stage_after_the_report(labelled, monkeypatch):
+    tmp_path, index = labelled
+    for shard in frames_by_shard(index):
+        assert labels_file(tmp_path / "labels", shard).exists()
+    monkeypatch.setattr("espnet2.tokens.quality.FRAMES_TO_JUDGE", 1)
+    monkeypatch.setattr("espnet2.tokens.finish.summary", lambda c: {**BAD, "frames": 10**6})
+    with pytest.raises(DataError, match="3 of 5 clusters have no frame"):
+        finish(tmp_path, index)
+    assert (tmp_path / "labels/quality.json").exists()
+    assert not (tmp_path / "labels/labels.json").exists()
+
+
+BAD = {
+    "num_clusters": 5, "used_clusters": 2, "dead_clusters": 3, "perplexity": 2.0,
+    "majority_share": 0.5, "mean_run_frames": 1.0, "languages": {}, "language_information": 0.0,
+}  # fmt: skip
+
+
+def test_text_and_label_files_are_exact_inverses(labelled):
+    tmp_path, index = labelled
+    finish(tmp_path, index)
+    export_text(index.path, tmp_path / "labels", tmp_path / "text")
+    lines = (tmp_path / "text").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == sorted(index.utt_ids)
+    store = LabelStore.open(index, tmp_path / "labels")
+    spoken = {line.split()[0]: list(map(int, line.split()[1:])) for line in lines}
+    assert spoken == {name: store.labels(i).tolist() for i, name in enumerate(index.utt_ids)}
+    (tmp_path / "shuffled").write_text("\n".join(lines[::-1]) + "\n")
+    import_text(index.path, tmp_path / "shuffled", tmp_path / "again", 5)
+    for shard in frames_by_shard(index):
+        for path in (labels_file(tmp_path / "labels", shard),):
+            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    finish_labels(index.path, tmp_path / "again", tmp_path / "book", 0.1)
+    export_text(index.path, tmp_path / "again", tmp_path / "text2")
+    assert (tmp_path / "text2").read_bytes() == (tmp_path / "text").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda t: t.replace("train-000 ", "train-000 3 ", 1),
+            r"text:1: train-000: 50 labels for 49",
+        ),
+        (lambda t: t.replace("train-000 ", "nobody ", 1), r"text:1: nobody is not in the index"),
+        (lambda t: t + t, "is not in the index, or came before"),
+        (lambda t: t.split("\n", 1)[1], "1 utterances are missing, first train-000"),
+        (lambda t: t.replace("train-000 ", "train-000 9", 1), r"ids must lie in 0 … 4"),
+        (lambda t: t.replace("train-000 ", "train-000 x", 1), "labels must be whole numbers"),
+    ],
+)
+def test_text_that_does_not_fit_is_refused_with_its_line(labelled, edit, message):
+    tmp_path, index = labelled
+    finish(tmp_path, index)
+    export_text(index.path, tmp_path / "labels", tmp_path / "text")
+    (tmp_path / "text").write_text(edit((tmp_path / "text").read_text()))
+    with pytest.raises(DataError, match=message):
+        import_text(index.path, tmp_path / "text", tmp_path / "again", 5)
+
+
+def test_a_shards_unit_follows_its_own_audio_and_nothing_else(labelled):
+    tmp_path, index = labelled
+    args = Namespace(index=index.path, codebook=tmp_path / "book", out=tmp_path / "s/labels/x",
+                     ngpu=0)  # fmt: skip
+    before = {s: fingerprint(shard_unit(index, s, CONFIG, args)) for s in frames_by_shard(index)}
+    table = index.table.to_pylist()
+    table[0]["content_hash"] = "f" * 16
+    write_index(tmp_path / "train/index.arrow", index.table.from_pylist(table, index.table.schema))
+    changed = Index.open(tmp_path / "train")
+    after = {s: fingerprint(shard_unit(changed, s, CONFIG, args)) for s in before}
+    assert [s for s in before if before[s] != after[s]] == [index.shards[0]]
+    batch = TokensConfig(**{**CONFIG.__dict__, "batch_seconds": 1.0})
+    assert fingerprint(shard_unit(changed, index.shards[0], batch, args)) == after[index.shards[0]]

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+from tiny_tokens import tones
+
+from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.factory import build_model
+from espnet2.ssl.interop import state_dict_as
+from espnet2.tokens.teachers.registry import build_teacher, teacher_files
+from espnet2.utils.config import save_yaml
+from espnet2.utils.errors import ConfigError
+
+MODEL = {
+    "frontend": "wav2vec_cnn",
+    "frontend_conf": {
+        "shapes": [[8, 10, 5], *[[8, 3, 2]] * 4, *[[8, 2, 2]] * 2],
+        "normalize_audio": True,
+    },
+    "preencoder": "linear",
+    "preencoder_conf": {"output_size": 16},
+    "encoder": "e_branchformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "num_blocks": 3,
+        "cgmlp_linear_units": 32,
+        "cgmlp_conv_kernel": 3,
+    },
+}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    model = build_model(SSLModelConfig.from_espnet(MODEL)).eval()
+    save_yaml(tmp_path / "config.yaml", MODEL)
+    torch.save(state_dict_as(model, "new"), tmp_path / "model.pth")
+    return tmp_path / "model.pth", model
+
+
+def clips(*lengths):
+    return [tones(length, i).astype(np.float32) / 32768 for i, length in enumerate(lengths)]
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_the_frames_are_the_layers_states(checkpoint, layer):
+    path, model = checkpoint
+    teacher = build_teacher("xeus", {"checkpoint": str(path), "layer": layer})
+    (clip,) = clips(8000)
+    out = model.encode(torch.from_numpy(clip)[None], torch.tensor([8000]), use_final_output=False)
+    frames = teacher.frames([clip])
+    assert frames.lengths.tolist() == [24]
+    torch.testing.assert_close(torch.from_numpy(frames.values), out.layers[layer - 1][0])
+    assert len(teacher.model.encoder.encoders) == layer
+
+
+def test_an_utterance_has_the_same_frames_in_any_batch(checkpoint):
+    teacher = build_teacher("xeus", {"checkpoint": str(checkpoint[0]), "layer": 2})
+    audio = clips(399, 8000, 400, 5000)
+    together = teacher.frames(audio)
+    assert together.lengths.tolist() == [0, 24, 1, 15]
+    alone = np.concatenate([teacher.frames([clip]).values for clip in audio])
+    np.testing.assert_array_equal(together.values, alone)
+
+
+def test_the_identity_is_layer_and_weights_not_the_path(checkpoint, tmp_path):
+    path, _ = checkpoint
+    identity = build_teacher("xeus", {"checkpoint": str(path), "layer": 2}).identity()
+    (tmp_path / "moved").mkdir()
+    for name in ("model.pth", "config.yaml"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    moved = {"checkpoint": str(tmp_path / "moved/model.pth"), "layer": 2}
+    assert build_teacher("xeus", moved).identity() == identity
+    assert build_teacher("xeus", {**moved, "layer": 1}).identity() != identity
+    assert teacher_files("xeus", moved) == [
+        tmp_path / "moved/model.pth",
+        tmp_path / "moved/config.yaml",
+    ]
+
+
+@pytest.mark.parametrize("layer", [0, 4])
+def test_a_missing_layer_is_refused(checkpoint, layer):
+    with pytest.raises(ConfigError, match=f"layer must be 1 to 3 for .*model.pth, got {layer}"):
+        build_teacher("xeus", {"checkpoint": str(checkpoint[0]), "layer": layer})
