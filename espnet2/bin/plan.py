@@ -56,9 +56,10 @@ def print_cost(plan: dict, max_steps: int | None) -> None:
         print(f"{length_s:8.2f} {bucket['count']:9} {bucket['batch']:6} {steps:10.1f}")
     print(
         f"one pass: {plan['hours_per_pass']:.2f} h of {plan['hours']:.2f} h, "
-        f"{plan['steps_per_pass']:.1f} steps, "
-        f"{100 * plan['cropped_share']:.1f} % lost to cropping, {plan['too_short']} utts too short; reads {plan['audio_bytes_per_pass'] / 1e6:.1f} MB "
-        f"of FLAC; labels take {plan['label_bytes'] / 1e6:.1f} MB"
+        f"{plan['steps_per_pass']:.1f} steps, {100 * plan['cropped_share']:.1f} % cropped off, "
+        f"{plan['too_short']} utts too short; "
+        f"reads {plan['audio_bytes_per_pass'] / 1e6:.1f} MB of FLAC; "
+        f"labels take {plan['label_bytes'] / 1e6:.1f} MB"
     )
     if max_steps and plan["steps_per_pass"]:
         passes = max_steps / plan["steps_per_pass"]
