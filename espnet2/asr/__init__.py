@@ -1,0 +1,1 @@
+"""Downstream heads: encoders, cached features, vocabulary, the ML-SUPERB probe."""

@@ -1,0 +1,317 @@
+"""ML-SUPERB: from its folder tree to Kaldi directories, one per track and split.
+
+The tree is ``<root>/<corpus>/<iso3>/{wav/<utt>.wav, transcript_<track>_train.txt,
+transcript_10min_dev.txt, transcript_10min_test.txt}``; a line is ``utt_id field2 words...``.
+``language_rows`` reads one language, ``combine`` joins the languages. Nothing is lost in silence:
+what is left out is a row of ``dropped.tsv`` with its reason.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from espnet2.data import kaldi
+from espnet2.data.audio import duration_s
+from espnet2.data.kaldi import Utterance, write_kaldi
+from espnet2.utils.errors import DataError
+from espnet2.utils.files import read_json, write_json, write_text
+from espnet2.utils.logs import log
+
+SPLITS = ("train", "dev", "test")
+COLUMNS = ("utt_id", "wav", "language", "corpus", "duration_s", "text")
+
+# The 20 reserved languages of ML-SUPERB (arXiv 2305.10615): five training utterances each.
+RESERVED_LANGUAGES = (
+    "dan", "lit", "tur", "srp", "vie", "kaz", "zul", "tsn", "epo", "frr",
+    "tok", "umb", "bos", "ful", "ceb", "luo", "kea", "sun", "tso", "tos",
+)  # fmt: skip
+
+# The benchmark removes from the first "[" to the last "]" unless a bracket of another kind is
+# between them, so that "[a] b [c]" vanishes as a whole. Kept: other text means other scores.
+BRACKETED = re.compile(r"\[[^()]*\]")
+WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperbDataConfig:
+    """What becomes of an ML-SUPERB tree."""
+
+    corpora: list[str] = field(default_factory=list)
+    """Corpora to read; empty: every folder of the root that holds transcripts."""
+
+    few_shot_languages: list[str] = field(default_factory=lambda: list(RESERVED_LANGUAGES))
+    """Reserved languages (ISO 639-3), trained on a few utterances only."""
+
+    few_shot_utterances: dict[str, list[str]] = field(default_factory=dict)
+    """The training utterances of a reserved language; others take the first of each corpus."""
+
+    few_shot_count: int = 5
+    """How many training utterances a reserved language keeps of each corpus."""
+
+    max_train_s: float = 20.0
+    """Longer training and development utterances are dropped; test is not filtered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperbRow:
+    """One utterance of the benchmark."""
+
+    utt_id: str
+    wav: str
+    language: str  # ISO 639-3
+    corpus: str
+    duration_s: float
+    text: str  # normalised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """One utterance, or line, that was left out."""
+
+    utt_id: str
+    reason: str
+    detail: str
+
+
+def normalise(text: str) -> str:
+    """The benchmark's text form: no ``[...]``, no ASCII punctuation, upper case, single spaces."""
+    return " ".join(BRACKETED.sub("", text).translate(WITHOUT_PUNCTUATION).upper().split())
+
+
+def find_languages(root: Path, corpora: list[str]) -> dict[str, list[str]]:
+    """The corpora of each language, C-sorted: ``{"dan": ["fleurs", "voxforge"], ...}``.
+
+    Raises:
+        DataError: ``root`` is no ML-SUPERB tree, or a named corpus is missing.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; give the root of an ML-SUPERB tree")
+    missing = [name for name in corpora if not (root / name).is_dir()]
+    if missing:
+        raise DataError(f"{root} has no corpus {missing[0]}; it must be a folder of that name")
+    found: dict[str, list[str]] = {}
+    for corpus in sorted(corpora) or sorted(path.name for path in root.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in (root / corpus).iterdir() if path.is_dir()):
+            if (folder / "transcript_10min_test.txt").is_file():
+                found.setdefault(folder.name, []).append(corpus)
+    if not found:
+        raise DataError(
+            f"{root} holds no <corpus>/<iso3>/transcript_10min_test.txt: not an ML-SUPERB tree"
+        )
+    return dict(sorted(found.items()))
+
+
+def transcript_path(root: Path, corpus: str, language: str, track: str, split: str) -> Path:
+    """The list of a split; development and test have one list for both tracks."""
+    listed = track if split == "train" else "10min"
+    return root / corpus / language / f"transcript_{listed}_{split}.txt"
+
+
+def transcripts(root: Path, corpora: list[str], language: str, tracks: list[str]) -> list[Path]:
+    """Every transcript file of a language: the small files that decide its rows."""
+    paths = {
+        transcript_path(root, corpus, language, track, split)
+        for corpus in corpora
+        for track in tracks
+        for split in SPLITS
+    }
+    absent = sorted(str(path) for path in paths if not path.is_file())
+    if absent:
+        raise DataError(f"{absent[0]} is missing; the tree is not complete")
+    return sorted(paths)
+
+
+def read_lines(path: Path, dropped: list[Dropped]) -> Iterator[tuple[str, str]]:
+    """(utt_id, words) of each line; a line of under three fields goes to ``dropped``."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    for number, line in enumerate(lines, 1):
+        fields = line.split(maxsplit=2)
+        if len(fields) == 3:
+            yield fields[0], fields[2]
+        elif fields:
+            where = f"{path.name}:{number}"
+            dropped.append(Dropped(utt_id=fields[0], reason="fewer than 3 fields", detail=where))
+
+
+def language_rows(
+    root: Path, corpora: list[str], language: str, track: str, split: str, config: SuperbDataConfig
+) -> tuple[list[SuperbRow], list[Dropped]]:
+    """The utterances of one language in one split, by id, and what was left out."""
+    rows: dict[str, SuperbRow] = {}
+    dropped: list[Dropped] = []
+    for corpus in corpora:
+        path = transcript_path(root, corpus, language, track, split)
+        for utt_id, words in read_lines(path, dropped):
+            wav = path.parent / "wav" / f"{utt_id}.wav"
+            row = SuperbRow(
+                utt_id=utt_id, wav=str(wav), language=language, corpus=corpus,
+                duration_s=0.0, text=normalise(words),
+            )  # fmt: skip
+            if utt_id in rows:
+                dropped.append(Dropped(utt_id=utt_id, reason="duplicate id", detail=str(wav)))
+                continue
+            problem = row_problem(row, config.max_train_s if split != "test" else None)
+            if isinstance(problem, Dropped):
+                dropped.append(problem)
+            else:
+                rows[utt_id] = problem
+    kept = [rows[utt_id] for utt_id in sorted(rows)]
+    if split == "train" and language in config.few_shot_languages:
+        kept = few_shot(kept, language, config, dropped)
+    return kept, dropped
+
+
+def row_problem(row: SuperbRow, max_s: float | None) -> SuperbRow | Dropped:
+    """The row with its measured length, or why it cannot be used."""
+    if not row.text:
+        return Dropped(utt_id=row.utt_id, reason="empty transcript", detail=row.corpus)
+    if not Path(row.wav).is_file():
+        return Dropped(utt_id=row.utt_id, reason="wav missing", detail=row.wav)
+    try:
+        seconds = duration_s(row.wav)
+    except (DataError, OSError) as error:
+        return Dropped(utt_id=row.utt_id, reason="wav unreadable", detail=str(error))
+    if max_s is not None and seconds > max_s:
+        return Dropped(utt_id=row.utt_id, reason=f"over {max_s:g} s", detail=f"{seconds:.2f}")
+    return SuperbRow(**{**vars(row), "duration_s": seconds})
+
+
+def few_shot(
+    rows: list[SuperbRow], language: str, config: SuperbDataConfig, dropped: list[Dropped]
+) -> list[SuperbRow]:
+    """The few training utterances of a reserved language; the rest are recorded as reserved."""
+    chosen = config.few_shot_utterances.get(language)
+    if chosen is None:
+        corpora = {row.corpus for row in rows}
+        in_corpus = [[row.utt_id for row in rows if row.corpus == name] for name in corpora]
+        chosen = [utt_id for ids in in_corpus for utt_id in ids[: config.few_shot_count]]
+    reserved = [row for row in rows if row.utt_id not in chosen]
+    dropped += [Dropped(utt_id=r.utt_id, reason="reserved language", detail="") for r in reserved]
+    return [row for row in rows if row.utt_id in chosen]
+
+
+def write_language(
+    root: Path, corpora: list[str], language: str, tracks: list[str], config: SuperbDataConfig,
+    out: Path,
+) -> dict[str, list[float]]:  # fmt: skip
+    """One language's rows as ``out/<track>.<split>{,.dropped}.tsv``; returns [count, hours]."""
+    totals = {}
+    for track in tracks:
+        for split in SPLITS:
+            rows, dropped = language_rows(root, corpora, language, track, split, config)
+            write_table(out / f"{track}.{split}.tsv", [vars(row).values() for row in rows])
+            write_table(
+                out / f"{track}.{split}.dropped.tsv",
+                [(d.utt_id, d.reason, d.detail) for d in dropped],
+            )
+            hours = sum(row.duration_s for row in rows) / 3600
+            totals[f"{track}/{split}"] = [len(rows), hours]
+    return totals
+
+
+def write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Rows as tab-separated lines, floats to a tenth of a millisecond."""
+    lines = ("\t".join(cell_text(value) for value in row) for row in rows)
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def cell_text(value: object) -> str:
+    """One cell of a table: no tab or line break may hide in it."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return " ".join(text.split())
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """The cells of a tab-separated file."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [line.split("\t") for line in lines if line]
+
+
+def combine(
+    parts: Path, languages: list[str], tracks: list[str], config: SuperbDataConfig,
+    kinds: dict[str, str], out: Path,
+) -> dict[str, int]:  # fmt: skip
+    """Join the languages into ``out/<track>/<split>/``; languages.json and corpora.json beside.
+
+    ``kinds``: what is special about a corpus, ``unseen_voice`` where the test voices are not in
+    training and are the same in every language; the others are real.
+
+    Raises:
+        DataError: two languages share an utterance id, or a split is empty.
+    """
+    counts, corpora = {}, set()
+    for track in tracks:
+        for split in SPLITS:
+            rows, dropped = [], []
+            for language in languages:
+                rows += read_table(parts / language / f"{track}.{split}.tsv")
+                dropped += read_table(parts / language / f"{track}.{split}.dropped.tsv")
+            write_set(out / track / split, rows)
+            header = [["utt_id", "reason", "detail"]]
+            write_table(out / track / split / "dropped.tsv", header + sorted(dropped))
+            counts[f"{track}/{split}"] = len(rows)
+            corpora.update(row[COLUMNS.index("corpus")] for row in rows)
+            report(track, split, rows, dropped)
+    few = [language for language in languages if language in config.few_shot_languages]
+    normal = [language for language in languages if language not in few]
+    write_json(out / "languages.json", {"normal": normal, "few_shot": few})
+    facts = {name: {"kind": kinds.get(name, "real")} for name in corpora}
+    write_json(out / "corpora.json", facts)
+    return counts
+
+
+def corpus_kinds(root: Path) -> dict[str, str]:
+    """Kind of each corpus from the tree's ``corpora.json``; a tree without one names none.
+
+    Raises:
+        DataError: the file is not ``{corpus: {"kind": ...}}``.
+    """
+    path = root / "corpora.json"
+    if not path.is_file():
+        return {}
+    try:
+        return {name: facts["kind"] for name, facts in read_json(path).items()}
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise DataError(f'{path} must hold {{corpus: {{"kind": ...}}}}: {error}') from None
+
+
+def report(track: str, split: str, rows: list[list[str]], dropped: list[list[str]]) -> None:
+    """The stage's line: how much came in, how much goes out, and why the rest does not."""
+    reasons = [row[1] for row in dropped]
+    why = ", ".join(f"{reason} {reasons.count(reason)}" for reason in sorted(set(reasons)))
+    hours = sum(float(row[COLUMNS.index("duration_s")]) for row in rows) / 3600
+    log(
+        f"superb {track} {split}: in: {len(rows) + len(dropped)} utts -> "
+        f"out: {len(rows)} utts / {hours:.2f} h; dropped: {why or 'nothing'}"
+    )
+
+
+def write_set(folder: Path, rows: list[list[str]]) -> None:
+    """A Kaldi directory with utt2corpus beside it.
+
+    The benchmark knows no speakers: each utterance is a speaker of its own.
+    """
+    table = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    ids = Counter(row["utt_id"] for row in table)
+    twice = [utt_id for utt_id, count in ids.items() if count > 1]
+    if not rows or twice:
+        problem = f"utterance id {twice[0]} stands in two languages" if twice else "no utterance"
+        raise DataError(f"{folder} cannot be written: {problem}")
+    write_kaldi(
+        folder,
+        [
+            Utterance(
+                utt_id=row["utt_id"], recording=row["utt_id"], source=row["wav"],
+                language=row["language"], speaker=row["utt_id"], text=row["text"],
+                duration_s=float(row["duration_s"]),
+            )
+            for row in table
+        ],
+    )  # fmt: skip
+    kaldi.write_table(folder / "utt2corpus", {row["utt_id"]: row["corpus"] for row in table})

@@ -1,0 +1,146 @@
+"""The matrix of downstream cells: (encoder, task, track, learning rate, seed). No torch in here."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from espnet2.asr.config import TASKS, BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
+from espnet2.data.superb import SuperbDataConfig
+from espnet2.train.config import TrainConfig, train_config
+from espnet2.utils.config import from_dict, to_dict
+from espnet2.utils.errors import ConfigError
+
+TRACKS = ("10min", "1h")
+OVERRIDABLE = ("probe", "batches", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Section ``finetune`` of a recipe: stages 10 and 11."""
+
+    encoders: dict[str, EncoderSpec]
+    """Encoders by the name of their folder below exp/superb."""
+
+    tracks: list[str] = field(default_factory=lambda: ["10min"])
+    """Training lists: 10min, 1h. Development and test lists are the 10-minute ones."""
+
+    tasks: list[str] = field(default_factory=lambda: list(TASKS))
+    """multi: TEXT, lid: [iso], joint: [iso] TEXT."""
+
+    learning_rates: list[float] = field(default_factory=lambda: [4e-5, 1e-4, 4e-4])
+    """The XEUS authors' grid (arXiv 2407.00837); the one best on dev is reported."""
+
+    seeds: list[int] = field(default_factory=lambda: [1])
+    """Seeds of the probe's weights, batches and SpecAugment."""
+
+    corpora: dict[str, list[str]] = field(default_factory=dict)
+    """Corpora of a task, in every split; a task that is not named uses all."""
+
+    data: SuperbDataConfig = field(default_factory=SuperbDataConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    batches: BatchConfig = field(default_factory=BatchConfig)
+
+    training: dict[str, Any] = field(default_factory=dict)
+    """Keys of the training loop (``TrainConfig``); the learning rate comes from the matrix."""
+
+    average_best: int = 5
+    """Checkpoints of lowest development loss to average."""
+
+    by_task: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What differs for a task: {lid: {training: {max_steps: 100}}}."""
+
+    def __post_init__(self) -> None:
+        problems = [f"track {t} is not 10min or 1h" for t in self.tracks if t not in TRACKS]
+        named = [*self.tasks, *self.corpora, *self.by_task]
+        problems += [f"task {t} is not one of {', '.join(TASKS)}" for t in named if t not in TASKS]
+        for name in ("encoders", "tracks", "tasks", "learning_rates", "seeds"):
+            values = list(getattr(self, name))
+            if not values or len(set(values)) != len(values):
+                problems.append(f"{name} must be given and hold nothing twice, got {values}")
+        keys = {key for changes in self.by_task.values() for key in changes}
+        odd = sorted(keys - set(OVERRIDABLE))
+        problems += [f"by_task may change {', '.join(OVERRIDABLE)}, not {key}" for key in odd]
+        if problems:
+            raise ConfigError("finetune: " + "; ".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellConfig:
+    """Everything about one cell but where its data lies."""
+
+    encoder_name: str
+    encoder: EncoderSpec
+    task: str
+    track: str
+    learning_rate: float
+    seed: int
+    corpora: list[str]
+    features: FeatureConfig
+    probe: ProbeConfig
+    batches: BatchConfig
+    training: dict[str, Any]
+    average_best: int
+
+    @property
+    def name(self) -> str:
+        """The cell's folder below its encoder's."""
+        return f"{self.task}_{self.track}_lr{self.learning_rate:g}_seed{self.seed}"
+
+
+def finetune_config(section: dict[str, Any], where: str) -> FinetuneConfig:
+    """The section of a recipe YAML, every cell's settings checked before any work.
+
+    Raises:
+        ConfigError: names what cannot be used.
+    """
+    config = from_dict(FinetuneConfig, section, f"{where}: finetune")
+    for cell in cells(config):
+        loop_config(cell, valid_batches=1)
+    return config
+
+
+def cells(config: FinetuneConfig) -> Iterator[CellConfig]:
+    """Every cell of the matrix, the longest tasks first: short ones fill the end."""
+    by_task = {task: task_settings(config, task) for task in config.tasks}
+    steps = {task: settings["training"].get("max_steps", 0) for task, settings in by_task.items()}
+    tasks = sorted(config.tasks, key=lambda task: -steps[task])
+    grid = itertools.product(config.seeds, config.tracks, tasks, config.learning_rates)
+    for (seed, track, task, rate), name in itertools.product(grid, config.encoders):
+        yield CellConfig(
+            encoder_name=name, encoder=config.encoders[name], task=task, track=track,
+            learning_rate=rate, seed=seed, corpora=config.corpora.get(task, []),
+            features=config.features, average_best=config.average_best, **by_task[task],
+        )  # fmt: skip
+
+
+def task_settings(config: FinetuneConfig, task: str) -> dict[str, Any]:
+    """Probe, batches and training of a task, with what ``by_task`` changes."""
+    changes = config.by_task.get(task, {})
+    where = f"finetune.by_task.{task}"
+    probe = merge(to_dict(config.probe), changes.get("probe", {}))
+    batches = merge(to_dict(config.batches), changes.get("batches", {}))
+    return {
+        "probe": from_dict(ProbeConfig, probe, f"{where}.probe"),
+        "batches": from_dict(BatchConfig, batches, f"{where}.batches"),
+        "training": merge(config.training, changes.get("training", {})),
+    }
+
+
+def merge(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``data`` with ``changes`` laid over it, mapping by mapping."""
+    merged = dict(data)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:
+    """The training loop's settings: the cell's, its learning rate, a copy a validation."""
+    data = merge(cell.training, {"optim_conf": {"lr": cell.learning_rate}})
+    data.setdefault("valid_interval_steps", TrainConfig.valid_interval_steps)
+    data["intermediate_interval_steps"] = max(data["valid_interval_steps"], 1)
+    data["valid_batches"] = valid_batches
+    return train_config(data, f"finetune.training of {cell.task}")

@@ -1,0 +1,162 @@
+"""Train one cell of the ML-SUPERB matrix: a probe on frozen features.
+
+Steps: open features, build the vocabulary from the training targets, drop what CTC cannot align,
+train (resuming from the cell's own checkpoints), average the checkpoints best on dev, write
+``model.pth``. That file appears last and whole: a cell that has it is trained.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from espnet2.asr.cell_data import CellData
+from espnet2.asr.config import ProbeConfig
+from espnet2.asr.ctc_model import CTCModel
+from espnet2.asr.data import Collator, FixedBatches, TrainBatches, trainable
+from espnet2.asr.specaug import num_uniforms
+from espnet2.asr.vocabulary import Vocabulary
+from espnet2.train.cells import CellConfig, loop_config
+from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
+from espnet2.train.distributed import joined
+from espnet2.train.loop import train
+from espnet2.train.metrics import read_metrics
+from espnet2.utils.config import load_yaml, to_dict
+from espnet2.utils.errors import DataError
+from espnet2.utils.files import sha256_file, write_text
+from espnet2.utils.logs import log
+from espnet2.utils.seeding import seed_for
+
+HEADER = "utt_id\treason\tdetail\n"
+
+
+def run_cell(
+    out: Path, data: Path, features: Path, export: Path | None, cell: CellConfig, ngpu: int = 0
+) -> dict[str, float]:
+    """Train the cell into the folder ``out``; a killed run goes on at its last checkpoint.
+
+    Settings or data that differ from those the folder was begun with start it over.
+
+    Raises:
+        DataError: nothing can be trained on.
+        TrainingError: the cell diverged.
+    """
+    source = CellData(
+        data=data, features=features, task=cell.task, track=cell.track, corpora=cell.corpora,
+        encoder=cell.encoder, export=export, feature_config=cell.features,
+        device="cuda" if ngpu else "cpu",
+    )  # fmt: skip
+    collators, vocabulary = prepare(out, source, cell)
+    settings = cell_settings(source, cell, collators["train"])
+    start_over_if_changed(out, settings)
+    vocabulary.save(out / "vocabulary.txt")
+    valid = FixedBatches(collators["dev"])
+    config = loop_config(cell, len(valid))
+    uniforms = num_uniforms(cell.probe.specaug)
+    batches = TrainBatches(collators["train"], uniforms, cell.seed, config.accum_grad)
+    model = build_probe(cell.probe, settings["model"], cell.seed)
+    with joined(ngpu) as world:
+        summary = train(
+            model, batches, config, out, world, seed=cell.seed, settings=settings, valid=valid
+        )
+    if not summary["is_complete"]:
+        raise DataError(f"{out} was stopped at step {summary['step']}; the same command goes on")
+    best = average_best(out, cell.average_best)
+    return {"dev_loss": best, "epochs": config.max_steps * config.accum_grad / batches.per_epoch}
+
+
+def prepare(
+    out: Path, source: CellData, cell: CellConfig
+) -> tuple[dict[str, Collator], Vocabulary]:
+    """Training and development utterances that CTC can align; writes dropped.tsv."""
+    collators, rows, vocabulary = {}, [], None
+    for split in ("train", "dev"):
+        features, examples = source.open(split)
+        if vocabulary is None:
+            vocabulary = Vocabulary.from_targets(example.target for example in examples)
+        kept, dropped = trainable(examples, vocabulary)
+        rows += [f"{utt}\t{reason}\t{split}: {detail}\n" for utt, reason, detail in dropped]
+        hours = sum(example.frames for example in kept) / 50 / 3600
+        log(
+            f"{cell.name} {split}: in: {len(examples)} utts -> out: {len(kept)} utts / "
+            f"{hours:.2f} h; dropped: {len(dropped)}"
+        )
+        if not kept:
+            raise DataError(
+                f"{source.data_dir(split)}: no utterance is left, see {out}/dropped.tsv"
+            )
+        collators[split] = Collator(kept, features, vocabulary, cell.batches)
+    write_text(out / "dropped.tsv", HEADER + "".join(rows))
+    return collators, vocabulary
+
+
+def cell_settings(source: CellData, cell: CellConfig, train_set: Collator) -> dict[str, Any]:
+    """Everything that decides the cell's weights, as plain data: its config.yaml."""
+    features, vocabulary = train_set.features, train_set.vocabulary
+    inputs = {
+        f"{split}/{name}": sha256_file(path)
+        for split in ("train", "dev")
+        for name, path in (
+            ("text", source.data_dir(split) / "text"),
+            ("features", source.features / f"{source.track}_{split}" / "features.json"),
+        )
+    }
+    return {
+        "cell": to_dict(cell),
+        "data": {"root": str(source.data), "features": str(source.features),
+                 "export": str(source.export) if source.export else None},
+        "model": {"num_layers": features.num_layers, "input_size": features.dim,
+                  "num_tokens": len(vocabulary)},
+        "inputs": inputs,
+    }  # fmt: skip
+
+
+def build_probe(probe: ProbeConfig, sizes: dict[str, int], seed: int) -> CTCModel:
+    """The probe with its first weights, a function of the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "probe"))
+        return CTCModel(probe, **sizes)
+
+
+def start_over_if_changed(out: Path, settings: dict[str, Any]) -> None:
+    """Empty a folder that was begun with other settings: a cell costs little, a mix costs trust."""
+    saved = out / "config.yaml"
+    if not saved.is_file():
+        return
+    old = load_yaml(saved)
+    if all(old.get(key) == value for key, value in settings.items()):
+        return
+    log(f"{out} was made with other settings or data; starting over")
+    keep = out / "dropped.tsv"
+    for path in out.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != keep and not path.name.startswith("."):
+            path.unlink()
+
+
+def average_best(out: Path, count: int) -> float:
+    """Average the ``count`` checkpoints of lowest dev loss into model.pth; returns the lowest.
+
+    The other copies of the model are removed.
+    """
+    losses = {
+        row["step"]: row["loss"]
+        for row in read_metrics(out / "metrics.jsonl")
+        if row["split"] == "valid" and step_path(out / "intermediate", row["step"]).is_file()
+    }
+    best = sorted(losses, key=lambda step: (losses[step], -step))[:count]
+    if not best:
+        raise DataError(f"{out} has no validated checkpoint; set valid_interval_steps")
+    states = [load_tensors(step_path(out / "intermediate", step))["model"] for step in best]
+    mean = {
+        key: sum(state[key].double() for state in states).div(len(states)).to(value.dtype)
+        for key, value in states[0].items()
+    }
+    save_tensors(out / "model.pth", {"model": mean, "steps": sorted(best)})
+    for path in (out / "intermediate").glob("step_*.pth"):
+        if path not in {step_path(out / "intermediate", step) for step in best}:
+            path.unlink()
+    log(f"{out}: averaged steps {sorted(best)}, lowest dev loss {losses[best[0]]:.3f}")
+    return losses[best[0]]
