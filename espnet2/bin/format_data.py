@@ -2,7 +2,8 @@
 
 python3 -m espnet2.bin.format_data --conf conf/mini.yaml --data data/tuxpaint data/synth --dump dump
 
-A folder that holds several data directories stands for all of them. Writes
+A folder that holds several data directories stands for all of them but ``noise``, which is for
+stage 6. Writes
 DUMP/<corpus>/{shards/NNN.ark,index.arrow,wav.scp,dropped.tsv}. One unit is one shard.
 """
 
@@ -14,6 +15,8 @@ from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.errors import DataError
 from espnet2.utils.units import Unit, run_units
+
+NOT_SPEECH = ("noise", "rirs")  # stage 6 reads these
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,10 +40,13 @@ def find_corpora(folders: list[Path]) -> list[Path]:
     """The data directories that ``folders`` are or hold. Raises DataError."""
     found = []
     for folder in folders:
-        inside = [folder] if (folder / "wav.scp").is_file() else sorted(folder.glob("*/wav.scp"))
+        inside = [path.parent for path in sorted(folder.glob("*/wav.scp"))]
+        inside = [path for path in inside if path.name != "noise"]
+        if (folder / "wav.scp").is_file():
+            inside = [folder]
         if not inside:
             raise DataError(f"{folder}: no wav.scp here or one folder below; run stage 1 first")
-        found += [path.parent if path.name == "wav.scp" else path for path in inside]
+        found += inside
     names = [path.name for path in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -1,8 +1,8 @@
 """Stage 7: length buckets, sampling weights and passes; what a run costs before it is spent.
 
-python3 -m espnet2.bin.plan --conf conf/mini.yaml --sets dump/train dump/valid
+python3 -m espnet2.bin.plan --conf conf/mini.yaml --dump dump
 
-Writes <set>/plan/{plan.json,rows.npy,dropped.tsv} and prints hours, steps and bytes.
+Writes DUMP/{train,valid}/plan/{plan.json,rows.npy,dropped.tsv} and prints hours, steps and bytes.
 """
 
 from pathlib import Path
@@ -15,16 +15,15 @@ from espnet2.utils.units import Unit, run_units
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Plan every set, then print what a pass over the first costs."""
+    """Plan both sets, then print what a pass over the training set costs."""
     parser = step_parser(__doc__)
     parser.add_argument(
-        "--sets", type=Path, nargs="+", required=True, metavar="DIR",
-        help="folders with an index.arrow; the first is the training set",
-    )  # fmt: skip
+        "--dump", type=Path, required=True, help="folder of the train and valid sets"
+    )
     args = parser.parse_args(argv)
     config = from_dict(PlanConfig, load_section(args.conf, "plan", args.set), "plan")
     seed = load_seed(args.conf)
-    sets = [folder.absolute() for folder in args.sets]
+    sets = [args.dump.absolute() / name for name in ("train", "valid")]
     status = run_units([plan_unit(folder, config, seed) for folder in sets], args)
     if status == 0:
         pretrain = load_section(args.conf, "pretrain", args.set)

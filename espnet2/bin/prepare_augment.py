@@ -1,9 +1,9 @@
 """Stage 6: banks of noises and of room impulse responses.
 
-python3 -m espnet2.bin.prepare_augment --conf conf/mini.yaml --dump dump --noise_data data/noise
+python3 -m espnet2.bin.prepare_augment --conf conf/mini.yaml --data data --dump dump
 
 Writes DUMP/noise and DUMP/rirs (bank.f32, bank.json). Noise is generated, mixed from training
-audio (babble), and cut from the recordings of --noise_data if that directory exists.
+audio (babble), and cut from the recordings of DATA/noise if that data directory exists.
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     """Write both banks."""
     parser = step_parser(__doc__)
     parser.add_argument("--dump", type=Path, required=True, help="folder of the formatted corpora")
-    parser.add_argument("--noise_data", type=Path, help="Kaldi directory of recorded noises")
+    parser.add_argument("--data", type=Path, help="folder that may hold a data directory 'noise'")
     args = parser.parse_args(argv)
     config = from_dict(BankConfig, load_section(args.conf, "augment", args.set), "augment")
     dump, seed = args.dump.absolute(), load_seed(args.conf)
     index = dump / "train/index.arrow"
-    given = args.noise_data and (args.noise_data / "wav.scp").is_file()
-    recordings = args.noise_data.absolute() if given else None
+    given = args.data and (args.data / "noise/wav.scp").is_file()
+    recordings = args.data.absolute() / "noise" if given else None
     common = {"config": to_dict(config), "seed": seed}
     noise = Unit(
         name="augment_noise",

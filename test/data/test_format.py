@@ -165,7 +165,7 @@ def test_odd_paths_and_44_khz_stereo_ogg_are_stored_at_16_khz(tmp_path):
 
 
 def test_corpora_are_found_one_folder_below_and_names_must_differ(tmp_path):
-    for name in ("x/a", "x/b", "y/a"):
+    for name in ("x/a", "x/b", "x/noise", "y/a"):
         make_corpus(tmp_path / name, {"u": None})
     assert [p.name for p in find_corpora([tmp_path / "x"])] == ["a", "b"]
     with pytest.raises(DataError, match="two data directories are named a"):
