@@ -40,6 +40,11 @@ class Cell:
         """The model appears, whole, when fine-tuning has ended."""
         return (self.folder / "model.pth").is_file()
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that decide what the cell says: a probe is small enough to be hashed."""
+        return [self.folder / name for name in ("config.yaml", "vocabulary.txt", "model.pth")]
+
 
 def find_cells(root: Path) -> list[Cell]:
     """All cells below ``root``, sorted by encoder and name.

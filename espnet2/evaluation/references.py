@@ -20,6 +20,14 @@ class References:
     unseen_voice_corpora: frozenset[str]
     """Corpora whose test voices are unseen in training and shared by all languages."""
 
+    def of_corpora(self, corpora: list[str]) -> dict[str, str]:
+        """Transcripts of the utterances of some corpora; none named: of all."""
+        return {
+            utt: text
+            for utt, text in self.transcripts.items()
+            if not corpora or self.corpora[utt] in corpora
+        }
+
 
 def reference_files(data: Path, track: str, split: str) -> list[Path]:
     """The files that decide a split's references: small, so that a unit can hash them."""

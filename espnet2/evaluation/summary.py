@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from espnet2.evaluation.cells import Cell, parse_cell
+from espnet2.evaluation.cells import parse_cell
 from espnet2.evaluation.references import read_json_file
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
@@ -108,12 +108,6 @@ def grouped(
     for score in scores:
         groups[tuple(score[key] for key in keys)].append(score)
     return dict(groups)
-
-
-def split_cells(cells: list[Cell]) -> tuple[list[Cell], list[Cell]]:
-    """(trained, not trained)."""
-    trained = [cell for cell in cells if cell.is_trained]
-    return trained, [cell for cell in cells if not cell.is_trained]
 
 
 def headline(row: dict[str, Any]) -> str:

@@ -1,0 +1,49 @@
+"""Stage 13: RESULTS.md, superb.json and one self-contained report.html.
+
+python3 -m espnet2.bin.report --conf conf/mini.yaml --exp exp --dump dump --ssl exp/ssl_mini \\
+    --out exp/report
+
+Needs EXP/superb/scores.json of stage 12; whatever else earlier stages left is shown too.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from espnet2.evaluation.report_config import ReportConfig
+from espnet2.evaluation.report_inputs import input_files
+from espnet2.utils.cli import run_main, step_parser
+from espnet2.utils.config import from_dict, load_section, to_dict
+from espnet2.utils.units import Unit, run_units
+
+OUTPUTS = ("RESULTS.md", "superb.json", "report.html")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the report."""
+    parser = step_parser(__doc__)
+    parser.add_argument("--exp", type=Path, required=True, help="the experiments' folder")
+    parser.add_argument("--dump", type=Path, required=True, help="the prepared data's folder")
+    parser.add_argument("--ssl", type=Path, required=True, help="the pre-training run's folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    args = parser.parse_args(argv)
+    section = load_section(args.conf, "report", args.set)
+    config = from_dict(ReportConfig, section, f"{args.conf}: report")
+    words = ["python3", "-m", "espnet2.bin.report", *(sys.argv[1:] if argv is None else argv)]
+    unit = Unit(
+        name="report",
+        entry="espnet2.evaluation.report:write_report",
+        kwargs={
+            "conf": args.conf, "exp": args.exp, "dump": args.dump, "ssl": args.ssl,
+            "out": args.out, "command": shlex.join(words), "config": to_dict(config),
+        },
+        marker=args.out / ".report.done",
+        inputs=[args.conf, *input_files(args.exp, args.dump, args.ssl)],
+        options={"config": to_dict(config)},
+        outputs=[args.out / name for name in OUTPUTS],
+    )  # fmt: skip
+    return run_units([unit], args)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,88 @@
+"""Stage 12: decode every cell on dev and test, score it, choose learning rates on dev.
+
+python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells exp/superb \\
+    --out exp/superb/scores.json
+
+Writes <cell>/hyp/{dev,test}.tsv and <cell>/score.json, then OUT. One unit is one cell. A cell
+without a trained model is named in OUT and does not stop the others.
+"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from espnet2.evaluation.cells import Cell, find_cells
+from espnet2.evaluation.references import reference_files
+from espnet2.evaluation.report_config import ReportConfig
+from espnet2.evaluation.score_config import SPLITS, ScoreConfig
+from espnet2.utils.cli import run_main, step_parser
+from espnet2.utils.config import from_dict, load_section, to_dict
+from espnet2.utils.logs import log
+from espnet2.utils.units import Unit, is_done, run_units
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Score the cells, then put their scores together."""
+    parser = step_parser(__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that stage 10 wrote")
+    parser.add_argument("--cells", type=Path, required=True, help="folder that stage 11 wrote")
+    parser.add_argument("--out", type=Path, required=True, help="scores.json")
+    args = parser.parse_args(argv)
+    section = load_section(args.conf, "report", args.set)
+    config = from_dict(ReportConfig, section, f"{args.conf}: report").score
+    cells = find_cells(args.cells)
+    trained = [cell for cell in cells if cell.is_trained]
+    failed = [cell for cell in cells if not cell.is_trained]
+    for cell in failed:
+        log(f"{cell.name} has no trained model; run stage 11 (finetune) for it")
+    units = [cell_unit(cell, config, args) for cell in trained]
+    status = run_units(units, args)
+    scored = [cell for cell, unit in zip(trained, units, strict=True) if is_done(unit)]
+    log(f"in: {len(cells)} cells -> out: {len(scored)} scored; without a model {len(failed)}")
+    if not scored:
+        return status or 1
+    return run_units([summary_unit(scored, failed, args)], args) or status
+
+
+def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:
+    """The unit that decodes and scores one cell."""
+    references = {
+        path for split in SPLITS for path in reference_files(args.data, cell.track, split)
+    }
+    return Unit(
+        name=f"score_{cell.encoder}_{cell.folder.name}",
+        entry="espnet2.evaluation.score:score_cell",
+        kwargs={
+            "folder": cell.folder,
+            "data": args.data,
+            "config": to_dict(config),
+            "device": "cuda" if args.ngpu else "cpu",
+        },
+        marker=cell.folder / ".score.done",
+        inputs=[*cell.files, *sorted(references)],
+        options={"config": to_dict(config)},
+        outputs=[
+            cell.folder / "score.json",
+            *(cell.folder / "hyp" / f"{split}.tsv" for split in SPLITS),
+        ],
+    )
+
+
+def summary_unit(scored: list[Cell], failed: list[Cell], args: Namespace) -> Unit:
+    """The unit that writes scores.json."""
+    return Unit(
+        name="scores",
+        entry="espnet2.evaluation.summary:summarise",
+        kwargs={
+            "cells": [cell.folder for cell in scored],
+            "failed": [cell.folder for cell in failed],
+            "out": args.out,
+        },
+        marker=args.out.with_name(f".{args.out.stem}.done"),
+        inputs=[cell.folder / "score.json" for cell in scored],
+        options={"failed": [cell.name for cell in failed]},
+        outputs=[args.out],
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,100 @@
+"""Greedy CTC decoding of a trained cell: the best token of each frame, repeats and blanks removed.
+
+Shapes: B batch, T frames of 20 ms, L layers, D width, U frames of 40 ms, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from espnet2.asr.cell_data import CellData, batches_to_decode
+from espnet2.asr.ctc_model import CTCModel
+from espnet2.asr.vocabulary import Vocabulary
+from espnet2.evaluation.cells import Cell
+from espnet2.train.cells import CellConfig
+from espnet2.train.checkpoint import load_tensors
+from espnet2.train.finetune import build_probe
+from espnet2.utils.config import from_dict, load_yaml
+from espnet2.utils.errors import CheckpointError, ConfigError
+
+BLANK_ID = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellDecoder:
+    """A cell's model with the data it was trained for."""
+
+    model: CTCModel
+    vocabulary: Vocabulary
+    source: CellData
+    batch_s: float
+
+    @classmethod
+    def open(cls, cell: Cell, data: Path, batch_s: float, device: str = "cpu") -> "CellDecoder":
+        """Load what fine-tuning left in the cell's folder.
+
+        Raises:
+            ConfigError: config.yaml is not one of a cell.
+            CheckpointError: model.pth is damaged or of another model.
+        """
+        where = cell.folder / "config.yaml"
+        settings = load_yaml(where)
+        missing = {"cell", "data", "model"} - settings.keys()
+        if missing:
+            raise ConfigError(f"{where}: {min(missing)} is required in a cell's configuration")
+        config = from_dict(CellConfig, settings["cell"], f"{where}: cell")
+        export = settings["data"].get("export")
+        source = CellData(
+            data=Path(data), features=cell.folder.parent / "features", task=cell.task,
+            track=cell.track, corpora=config.corpora, encoder=config.encoder,
+            export=Path(export) if export else None, feature_config=config.features, device=device,
+        )  # fmt: skip
+        model = build_probe(config.probe, settings["model"], config.seed)
+        load_probe(model, cell.folder / "model.pth")
+        vocabulary = Vocabulary.load(cell.folder / "vocabulary.txt")
+        return cls(
+            model=model.eval().to(device), vocabulary=vocabulary, source=source, batch_s=batch_s
+        )
+
+    @torch.inference_mode()
+    def decode(self, split: str) -> dict[str, str]:
+        """The hypothesis of every utterance of the task in ``split``, by id."""
+        hypotheses = {}
+        batches = batches_to_decode(self.source, split, self.vocabulary, self.batch_s)
+        for utt_ids, features, lengths in batches:
+            features, lengths = features.to(self.source.device), lengths.to(self.source.device)
+            log_probs, num_frames = self.model.log_probs(features, lengths)
+            for utt_id, tokens in zip(utt_ids, greedy(log_probs, num_frames), strict=True):
+                hypotheses[utt_id] = self.vocabulary.decode(tokens)
+        return hypotheses
+
+    @torch.inference_mode()
+    def layer_weights(self) -> list[float]:
+        """(L,) share of each encoder layer, summing to 1."""
+        return [round(float(share), 6) for share in self.model.mix.weights()]
+
+
+def greedy(log_probs: Tensor, num_frames: Tensor) -> list[list[int]]:
+    """Token ids of each utterance.
+
+    Args:
+        log_probs: (B, U, V).
+        num_frames: (B,) frames that count; the rest is padding.
+    """
+    best = log_probs.argmax(dim=2).cpu()  # (B, U)
+    found = []
+    for row, count in zip(best, num_frames.tolist(), strict=True):
+        ids = torch.unique_consecutive(row[:count])
+        found.append(ids[ids != BLANK_ID].tolist())
+    return found
+
+
+def load_probe(model: CTCModel, path: Path) -> None:
+    """Put the weights of ``model.pth`` into ``model``, every key accounted for."""
+    try:
+        model.load_state_dict(load_tensors(path)["model"], strict=True)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not fit its config.yaml: {reason}") from None

@@ -1,0 +1,263 @@
+"""Sections about the run itself: pre-training, data, labels, cost, how to do it again."""
+
+from typing import Any
+
+import yaml
+
+from espnet2.evaluation.report_blocks import (
+    Block,
+    Code,
+    Details,
+    Figure,
+    Figures,
+    Section,
+    Table,
+    Text,
+    section,
+)
+from espnet2.evaluation.report_figures import Curve, bars, curves, number
+from espnet2.evaluation.report_inputs import ReportInputs, Rows
+from espnet2.evaluation.report_rows import percent_points
+from espnet2.evaluation.report_svg import MUTED, SERIES
+
+UNMASKED_NOTE = (
+    "This configuration also puts a loss on unmasked frames. XEUS trains on masked frames only; "
+    "the small run needs the extra signal to learn anything in minutes."
+)
+
+
+def pretraining_section(inputs: ReportInputs) -> Section:
+    """Curves of loss and accuracy, and the last figures."""
+    rows = inputs.pretraining
+    if not rows:
+        text = "The pre-training run left no metrics.jsonl where the report looked."
+        return section("pretraining", [Text(text=text)])
+    figures = pretraining_figures(rows)
+    main = [figure for name, figure in figures.items() if name in ("loss", "accuracy")]
+    rest = [figure for name, figure in figures.items() if name not in ("loss", "accuracy")]
+    blocks: list[Block] = [Figures(figures=[*main, last_figures(inputs)])]
+    if rest:
+        summary = "Figures: learning rate, gradient norm, speed"
+        blocks.append(Details(summary=summary, blocks=[Figures(figures=rest)]))
+    if has_unmasked_loss(inputs.ssl_config):
+        blocks.append(Text(text=UNMASKED_NOTE, is_warning=True))
+    return section("pretraining", blocks)
+
+
+def has_unmasked_loss(config: dict[str, Any]) -> bool:
+    """Whether visible frames count in the loss, in either spelling of ESPnet's loss keys."""
+    losses = config.get("loss")
+    several = [one.get("conf") for one in losses] if isinstance(losses, list) else []
+    return any((conf or {}).get("unmasked_weight") for conf in [config.get("loss_conf"), *several])
+
+
+def series(rows: Rows, split: str, name: str) -> list[tuple[float, float]]:
+    """(step, value) of one figure."""
+    return [(row["step"], row[name]) for row in rows if row.get("split") == split and name in row]
+
+
+def last(rows: Rows, name: str, split: str = "valid") -> float | None:
+    """The last value of a figure on ``split``, else on the training set."""
+    for one in (split, "train"):
+        points = series(rows, one, name)
+        if points:
+            return points[-1][1]
+    return None
+
+
+def pretraining_figures(rows: Rows) -> dict[str, Figure]:
+    """Loss, accuracy against the majority class, gradient norm and speed, where recorded."""
+    wanted = (
+        ("loss", "Loss", "nats a frame", ("loss",), 1.0, False),
+        ("accuracy", "Accuracy of cluster prediction", "percent of frames",
+         ("masked_acc", "unmasked_acc"), 100.0, False),
+        ("lr", "Learning rate", "learning rate", ("lr",), 1.0, False),
+        ("gradient", "Gradient norm before clipping", "norm", ("grad_norm",), 1.0, True),
+        ("speed", "Speed", "hours of audio an hour", ("x_real_time",), 1.0, False),
+    )  # fmt: skip
+    found = {}
+    for name, title, unit, metrics, scale, log_y in wanted:
+        lines = [
+            Curve(
+                label=f"{metric.replace('_acc', '')} {split}" if len(metrics) > 1 else split,
+                points=[(step, scale * value) for step, value in series(rows, split, metric)],
+                colour=SERIES[2 * i + (split == "valid")],
+                dots=split == "valid",
+            )
+            for i, metric in enumerate(metrics)
+            for split in ("train", "valid")
+            if series(rows, split, metric)
+        ]
+        if not lines:
+            continue
+        if name == "accuracy" and (share := last(rows, "majority_share")) is not None:
+            ends = [lines[0].points[0][0], lines[0].points[-1][0]]
+            points = [(step, 100 * share) for step in ends]
+            lines.append(Curve(label="majority class", points=points, colour=MUTED, dashed=True))
+        alt = f"{title} over steps; last: " + ", ".join(
+            f"{line.label} {line.points[-1][1]:.3g}" for line in lines
+        )
+        svg = curves(f"pretrain-{name}", alt, lines, unit, log_y)
+        found[name] = Figure(svg=svg, title=title)
+    return found
+
+
+def last_figures(inputs: ReportInputs) -> Table:
+    """The end of the run in numbers."""
+    rows = inputs.pretraining
+    accuracy, share = last(rows, "masked_acc"), last(rows, "majority_share")
+    lines = [["steps", f"{max(row['step'] for row in rows):,}"]]
+    if accuracy is not None:
+        lines.append(["masked accuracy", percent_points(accuracy)])
+    if share:
+        lines.append(["majority class", percent_points(share)])
+    if accuracy is not None and share:
+        lines.append(["masked accuracy / majority class", f"{accuracy / share:.1f} x"])
+    for name, title in (("unmasked_acc", "unmasked accuracy"),):
+        if (value := last(rows, name)) is not None:
+            lines.append([title, percent_points(value)])
+    if (loss := last(rows, "loss")) is not None:
+        lines.append(["loss", f"{loss:.3f}"])
+    speeds = [value for _, value in series(rows, "train", "x_real_time")]
+    if speeds:
+        lines.append(["mean speed", f"{sum(speeds) / len(speeds):.0f} x real time"])
+    if parameters := inputs.export.get("parameters"):
+        lines.append(["parameters", f"{parameters:,}"])
+    return Table(
+        caption="At the last step (validation set)",
+        columns=["figure", "value"],
+        rows=lines,
+        is_narrow=True,
+    )
+
+
+def data_section(inputs: ReportInputs) -> Section:
+    """Hours by language and corpus."""
+    hours = inputs.hours
+    if not hours:
+        text = "No hours.json was found; stage 3 (combine) writes it."
+        return section("data", [Text(text=text)])
+    train = hours["train"]
+    values = {name: facts["hours"] for name, facts in by_hours(train["languages"])}
+    alt = "Hours of pre-training audio by language: " + ", ".join(
+        f"{name} {value:.2f}" for name, value in values.items()
+    )
+    svg = bars("hours", alt, values, "hours", SERIES[0])
+    picture = Figure(svg=svg, title="Training audio by language (ISO 639-3)")
+    blocks: list[Block] = [
+        Figures(figures=[picture, hours_table(hours, "corpora", "corpus", inputs)]),
+        Details(
+            summary="Table: hours by language",
+            blocks=[hours_table(hours, "languages", "language", inputs)],
+        ),
+    ]
+    return section("data", blocks)
+
+
+def by_hours(table: dict[str, dict[str, float]]) -> list[tuple[str, dict[str, float]]]:
+    """Names and their facts, most hours first."""
+    return sorted(table.items(), key=lambda pair: (-pair[1]["hours"], pair[0]))
+
+
+def hours_table(hours: dict[str, Any], kind: str, title: str, inputs: ReportInputs) -> Table:
+    """Training and validation hours of each name, and the total."""
+    none = {"hours": 0.0, "utterances": 0}
+    names = [name for name, _ in by_hours(hours["train"][kind])]
+    names += sorted(hours["valid"][kind].keys() - set(names))
+    rows = [[name, *hours_cells(hours, lambda s, n=name: s[kind].get(n, none))] for name in names]
+    rows.append(["total", *hours_cells(hours, lambda s: s["total"])])
+    columns = [title, "train h", "train utts", "valid h", "valid utts"]
+    if kind == "corpora" and inputs.corpora:
+        columns.append("kind")
+        rows = [[*row, inputs.corpora.get(row[0], {}).get("kind", "")] for row in rows]
+    return Table(
+        caption=f"Hours by {title}", columns=columns, rows=rows, text_columns=frozenset({5})
+    )
+
+
+def hours_cells(hours: dict[str, Any], pick: Any) -> list[str]:
+    """Hours and utterances of both sets."""
+    cells = []
+    for name in ("train", "valid"):
+        facts = pick(hours[name])
+        cells += [f"{facts['hours']:.2f}", f"{facts['utterances']:,}"]
+    return cells
+
+
+def labels_section(inputs: ReportInputs) -> Section:
+    """The quality report of the pseudo-labels, as the label stage wrote it."""
+    tables = []
+    for name, facts in inputs.label_quality.items():
+        flat = [[key.replace("_", " "), plain(value)] for key, value in flatten(facts)]
+        table = Table(
+            caption=f"Labels of {name}", columns=["measure", "value"], rows=flat, is_narrow=True
+        )
+        tables.append(table)
+    if not tables:
+        text = "The label stage left no quality report where this page looked."
+        return section("labels", [Text(text=text)])
+    return section("labels", [Figures(figures=tables)])
+
+
+def flatten(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Single values of a nested mapping; lists and tables are left to the file."""
+    found = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            is_table = any(isinstance(inner, dict) for inner in value.values())
+            found += [] if is_table else flatten(value, f"{prefix}{key} ")
+        elif not isinstance(value, list):
+            found.append((f"{prefix}{key}", value))
+    return found
+
+
+def plain(value: Any) -> str:
+    """A value as text; long digests shortened."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = str(value)
+    return f"{text[:12]}…" if len(text) == 64 and " " not in text else text
+
+
+def cost_section(inputs: ReportInputs, provenance: dict[str, str]) -> Section:
+    """Seconds by stage."""
+    times = inputs.stage_times
+    blocks: list[Block] = [Text(text=f"Hardware: {provenance['hardware']}.")]
+    if times:
+        values = {f"{t.stage} {t.name}": t.seconds for t in times}
+        total = sum(values.values())
+        alt = "Seconds by stage: " + ", ".join(f"{k} {number(v)}" for k, v in values.items())
+        svg = bars("cost", alt, values, "seconds", SERIES[0])
+        title = f"Wall time by stage: {total / 60:.1f} min in all, without this report"
+        rows = [
+            [str(t.stage), t.name, f"{t.seconds:.0f}", f"{100 * t.seconds / total:.0f} %"]
+            for t in times
+        ]
+        table = Table(
+            caption="Wall time by stage",
+            columns=["stage", "name", "seconds", "share"],
+            rows=[*rows, ["", "total", f"{total:.0f}", ""]],
+            text_columns=frozenset({1}),
+        )
+        blocks.append(Figures(figures=[Figure(svg=svg, title=title)]))
+        blocks.append(Details(summary="Table: wall time by stage", blocks=[table]))
+    else:
+        blocks.append(Text(text="No stage times were recorded (exp/stage_times.tsv)."))
+    return section("cost", blocks)
+
+
+def reproduce_section(commands: str, recipe: dict[str, Any], provenance: dict[str, str]) -> Section:
+    """Commands, versions, configuration."""
+    rows = [[key, value] for key, value in provenance.items() if key != "command"]
+    versions = Table(
+        caption="Made with", columns=["what", "value"], rows=rows, text_columns=frozenset({1})
+    )
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
+    blocks: list[Block] = [
+        Code(text=commands),
+        versions,
+        Details(summary="The whole configuration", blocks=[Code(text=text)]),
+    ]
+    return section("reproduce", blocks)
