@@ -14,6 +14,8 @@ CELL_NAME = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
+    """One trained, or untrained, probe."""
+
     encoder: str
     """Name of the frozen encoder: the folder above the cell's."""
 
@@ -33,6 +35,7 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """Encoder and folder, as logs and tables show it."""
         return f"{self.encoder}/{self.folder.name}"
 
     @property

@@ -14,6 +14,8 @@ from espnet2.evaluation.text import scored_characters
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorCount:
+    """Errors of some texts, and what they are errors of."""
+
     edits: int
     """Insertions, deletions and substitutions that turn the reference into the hypothesis."""
 

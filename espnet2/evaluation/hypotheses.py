@@ -15,6 +15,8 @@ HEADER = "utt_id\treference\thypothesis"
 
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
+    """One row of a hypothesis file."""
+
     utt_id: str
     reference: str
     hypothesis: str

@@ -24,6 +24,8 @@ NO_LANGUAGE = "none"  # in the confusion matrix: the hypothesis holds no languag
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredUtterance:
+    """One utterance with its errors and what they count towards."""
+
     utt_id: str
     language: str
     """ISO 639-3 code of the reference."""

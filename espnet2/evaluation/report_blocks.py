@@ -8,6 +8,8 @@ from espnet2.evaluation.report_svg import escape
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
+    """A paragraph."""
+
     text: str
     is_warning: bool = False
 
@@ -23,6 +25,8 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
+    """Rows of figures under a caption."""
+
     caption: str
     columns: Sequence[Value | str]
     rows: Sequence[Sequence[Value | str]]
@@ -39,6 +43,8 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
+    """One picture with its title."""
+
     svg: str
     """Drawn by ``report_figures``; says in its own words what it shows."""
 
@@ -57,6 +63,8 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
+    """Text set as it stands."""
+
     text: str
 
 
@@ -73,6 +81,8 @@ Block = Text | Table | Figures | Code | Details
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
+    """A part of the report with a heading."""
+
     id: str
     title: str
     short: str

@@ -24,6 +24,8 @@ ROW_PX = 17.0  # height of one row of a bar or dot plot
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
+    """One line of a plot."""
+
     label: str
     points: Sequence[tuple[float, float]]
     colour: str = SERIES[0]
@@ -34,6 +36,8 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
+    """One value in a dot plot."""
+
     row: str
     series: str
     value: float

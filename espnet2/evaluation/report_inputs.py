@@ -16,6 +16,8 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class StageTime:
+    """How long one stage took."""
+
     stage: int
     name: str
     seconds: float
@@ -23,6 +25,8 @@ class StageTime:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs:
+    """What the earlier stages left."""
+
     scores: dict[str, Any]
     """exp/superb/scores.json."""
 

@@ -20,6 +20,8 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
+    """The top of the page."""
+
     title: str
     lead: str
     """What happened, in one or two sentences."""

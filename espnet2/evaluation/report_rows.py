@@ -88,6 +88,8 @@ def best_mean(rows: Iterable[dict[str, Any]], metric: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
+    """One encoder against another."""
+
     points: float
     """Points by which the first encoder is better; negative: worse."""
 

@@ -7,6 +7,8 @@ SPLITS = ("dev", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
+    """Settings of stage 12."""
+
     batch_s: float = 40.0
     """Audio decoded at once, in seconds, padding included."""
 

@@ -16,6 +16,8 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class SuperbScore:
+    """A score and what it was made of."""
+
     value: float | None
     """The score before truncation; None where no metric can be scored."""
 
