@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet2.data.frames import num_frames
 from espnet2.data.index import Index
 from espnet2.utils.config import from_dict, to_dict
 from espnet2.utils.errors import DataError
@@ -79,7 +80,7 @@ class LabelStore:
         if shard not in self._maps:
             self._maps[shard] = map_labels(labels_file(self.folder, shard))
         start = int(self.starts[i])
-        return self._maps[shard][start : start + int(self.index.frames[i])]
+        return self._maps[shard][start : start + num_frames(int(self.index.num_samples[i]))]
 
     def __len__(self) -> int:
         return len(self.index)

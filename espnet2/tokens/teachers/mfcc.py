@@ -76,19 +76,27 @@ class MfccTeacher:
 def cepstra(signal: np.ndarray) -> np.ndarray:
     """13 cepstra every 10 ms: (S,) -> (F, 13), for S of at least 400."""
     scaled = np.asarray(signal, dtype=np.float32) * np.float32(PCM_SCALE)
-    frames = np.lib.stride_tricks.sliding_window_view(scaled, RECEPTIVE_SAMPLES)[::SHIFT_SAMPLES]
-    frames = frames - frames.mean(axis=1, keepdims=True)  # (F, W), a copy
-    before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    spectrum = rfft((frames - np.float32(PREEMPHASIS) * before) * window(), FFT_SAMPLES)
+    emphasised = scaled.copy()
+    emphasised[1:] -= np.float32(PREEMPHASIS) * scaled[:-1]
+    # Kaldi takes a window's mean out first; after the filter 1 - PREEMPHASIS of it is left to take
+    # out. A window's first sample would differ, but the window weighs it with zero.
+    level = np.float32(1 - PREEMPHASIS) * cut(scaled).mean(axis=1, keepdims=True)  # (F, 1)
+    frames = (cut(emphasised) - level) * window()  # (F, W)
+    spectrum = rfft(frames, FFT_SAMPLES)
     power = spectrum.real**2 + spectrum.imag**2  # (F, 257)
     mels = np.log(np.maximum(power @ mel_weights(), ENERGY_FLOOR))  # (F, M)
     return mels @ cepstrum_weights()
 
 
+def cut(signal: np.ndarray) -> np.ndarray:
+    """Windows every 10 ms, a view: (S,) -> (F, W)."""
+    return np.lib.stride_tricks.sliding_window_view(signal, RECEPTIVE_SAMPLES)[::SHIFT_SAMPLES]
+
+
 def weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted sum of each frame's neighbours, the edge frames repeated: (F, D) -> (F, D)."""
     count, reach = len(values), len(weights) // 2
-    padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+    padded = values[np.clip(np.arange(-reach, count + reach), 0, count - 1)]
     return sum(np.float32(w) * padded[i : i + count] for i, w in enumerate(weights) if w)
 
 
