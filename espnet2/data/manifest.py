@@ -72,7 +72,8 @@ def seconds_of(utterance: Utterance, size: int, known: dict[tuple[str, str], flo
 
 def known_durations(out: Path) -> dict[tuple[str, str], float]:
     """(source, bytes) -> seconds of the whole file, from the manifests of an earlier run."""
-    rows = [row for path in (out / "shards").glob("*.tsv") for row in read_rows(path)]
+    manifests = [path for path in (out / "shards").glob("*.tsv") if path.stem.isdigit()]
+    rows = [row for path in manifests for row in read_rows(path)]
     return {
         (row["source"], row["bytes"]): float(row["seconds"])
         for row in rows

@@ -82,6 +82,15 @@ def test_exactly_40_seconds_stay_and_one_sample_more_goes(tmp_path):
     assert reasons(tmp_path / "dump") == {"b": "too long"}
 
 
+def test_a_file_removed_after_a_first_run_is_dropped_in_the_next(tmp_path):
+    data = make_corpus(tmp_path / "c d", {"a": noise(1), "b": noise(0.1), "c": noise(1, 2)})
+    assert len(run_format(data, tmp_path / "dump", max_drop_ratio=0.9)) == 2
+    (data / "a.wav").unlink()
+    index = run_format(data, tmp_path / "dump", max_drop_ratio=0.9)
+    assert list(index.utt_ids) == ["c"]
+    assert reasons(tmp_path / "dump") == {"a": "unreadable", "b": "too short"}
+
+
 def test_losing_too_much_fails_and_says_what_was_lost(tmp_path):
     data = make_corpus(tmp_path / "c d", {"a": noise(1), "b": None, "c": noise(0.1)})
     with pytest.raises(DataError, match=r"2 of 3 utterances dropped \(unreadable 1, too short 1\)"):
