@@ -66,12 +66,13 @@ class EBranchformerBlock(nn.Module):
         """``x`` (B, T, D) -> (B, T, D)."""
         if self.feed_forward_macaron is not None:
             y = self.feed_forward_macaron(self.norm_ff_macaron(x))
-            x = x + self.ff_scale * self.dropout(y)
+            x = torch.add(x, self.dropout(y), alpha=self.ff_scale)
         attended = self.dropout(self.attn(self.norm_mha(x), padding))
         gated = self.dropout(self.cgmlp(self.norm_mlp(x), padding))
         x = x + self.dropout(self.merge(torch.cat([attended, gated], dim=-1), padding))
         if self.feed_forward is not None:
-            x = x + self.ff_scale * self.dropout(self.feed_forward(self.norm_ff(x)))
+            y = self.feed_forward(self.norm_ff(x))
+            x = torch.add(x, self.dropout(y), alpha=self.ff_scale)
         return self.norm_final(x)
 
     def merge(self, both: Tensor, padding: Padding | None) -> Tensor:

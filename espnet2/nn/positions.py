@@ -32,10 +32,16 @@ class WeightNormConv(nn.Module):
         return self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` (B, D, T) -> (B, D, T); of an even kernel's extra frame the last is dropped."""
-        kernel = self.weight_v.shape[2]
-        y = F.conv1d(x, self.weight(), self.bias, padding=kernel // 2, groups=self.groups)
-        return y[..., : x.shape[2]]
+        """``x`` (B, D, T) -> (B, D, T).
+
+        An even kernel's extra last frame is dropped; that equals a kernel with a zero tap more.
+        The odd kernel also keeps clear of a fault of oneDNN (torch 2.13, AMX), which returns
+        wrong bf16 values for grouped convolutions when K * D/G is a multiple of 32, D/G < 16.
+        """
+        weight = self.weight()
+        if weight.shape[2] % 2 == 0:
+            weight = F.pad(weight, (0, 1))
+        return F.conv1d(x, weight, self.bias, padding=weight.shape[2] // 2, groups=self.groups)
 
 
 class ConvPositions(nn.Module):

@@ -41,8 +41,11 @@ class FrontendConfig:
     def __post_init__(self) -> None:
         if self.fs not in (16000, "16k", "16000"):
             raise ConfigError(f"frontend_conf: fs must be 16000 (or 16k), got {self.fs!r}")
-        if not self.shapes or any(k < 1 or s < 1 or c < 1 for c, k, s in self.shapes):
-            raise ConfigError(f"frontend_conf: shapes must be positive, got {self.shapes}")
+        if not self.shapes or any(c < 1 or not 1 <= s <= k for c, k, s in self.shapes):
+            raise ConfigError(
+                "frontend_conf: shapes must be (channels, kernel, stride) with kernel >= stride "
+                f">= 1, got {self.shapes}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,8 @@ class LossConfig:
     """One weight a layer; None: all 1."""
 
     def __post_init__(self) -> None:
+        if not self.layers or self.num_classes < 2:
+            raise ConfigError("loss_conf: layers must not be empty, num_classes at least 2")
         weights = self.layer_weights
         if weights is not None and len(weights) != len(self.layers):
             raise ConfigError(

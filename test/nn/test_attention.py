@@ -1,0 +1,58 @@
+"""Attention: padding, and the switch between kernels."""
+
+import pytest
+import torch
+
+from espnet2.nn import attention
+from espnet2.nn.attention import SelfAttention
+from espnet2.nn.padding import padding_for
+from espnet2.utils.errors import XeusError
+
+
+def layer_and_input():
+    torch.manual_seed(0)
+    return SelfAttention(dim=16, num_heads=2).eval(), torch.randn(2, 7, 16)
+
+
+def test_padding_does_not_change_the_answer():
+    layer, x = layer_and_input()
+    alone = layer(x, None)
+    padded = torch.cat([x, torch.full((2, 3, 16), 1e4)], dim=1)
+    padding = padding_for([7, 7], 10, "cpu")
+    torch.testing.assert_close(layer(padded, padding)[:, :7], alone)
+
+
+@pytest.mark.parametrize("lengths", [[7, 7], [7, 4]])
+def test_every_kernel_gives_the_same_answer_on_real_frames(lengths):
+    layer, x = layer_and_input()
+    padding = padding_for(lengths, 7, "cpu")
+    answers = []
+    for switch in (None, True, False):
+        layer.use_flash_attn = switch
+        answers.append(layer(x, padding))
+    layer.use_flash_attn = None
+    with torch.no_grad():  # torch's own choice; with a gradient the formula is used
+        answers.append(layer(x, padding))
+    for b, length in enumerate(lengths):
+        for answer in answers[1:]:
+            torch.testing.assert_close(answer[b, :length], answers[0][b, :length])
+
+
+def test_a_switched_layer_says_which_kernel_runs(capsys):
+    attention.log_kernel.cache_clear()
+    layer, x = layer_and_input()
+    layer.use_flash_attn = True
+    layer(x, None)
+    layer(x, None)
+    assert capsys.readouterr().err.count("attention: flash kernel on cpu, torch.float32") == 1
+    layer.use_flash_attn = False
+    layer(x, None)
+    assert "attention: plain (no flash) kernel" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_unavailable_flash_kernel_is_an_error_and_not_a_slow_path():
+    layer = SelfAttention(dim=16, num_heads=2, dropout_rate=0.5).train()
+    layer.use_flash_attn = True
+    with pytest.raises(XeusError, match="no flash attention kernel runs here .*dropout 0.5"):
+        layer(torch.randn(2, 7, 16), None)
