@@ -16,8 +16,6 @@ from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.errors import DataError
 from espnet2.utils.units import Unit, run_units
 
-NOT_SPEECH = ("noise", "rirs")  # stage 6 reads these
-
 
 def main(argv: list[str] | None = None) -> int:
     """Share out the audio, format every shard of every corpus, then join each corpus."""
