@@ -147,3 +147,15 @@ def test_six_steps_of_gradient_descent_lower_the_loss():
 def test_a_model_without_a_loss_says_so():
     with pytest.raises(ValueError, match="configured without a loss"):
         tiny(loss_conf={})(**batch())
+
+
+@pytest.mark.parametrize("samples", [8000, 9999])
+def test_gradients_in_bfloat16_point_where_those_in_float32_do(samples):
+    model = tiny(model_conf={"feature_grad_mult": 1.0}).train()
+    gradients = []
+    for is_rounded in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_rounded):
+            model(**batch((samples, samples))).loss_sum.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
