@@ -18,7 +18,7 @@ from espnet2.data.frames import HOP_SAMPLES, num_frames
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
 from espnet2.data.plan import Plan, PlannedBatch
-from espnet2.utils.errors import ConfigError
+from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.seeding import rng_for
 
 PREFETCH_STEPS = 4  # a worker
@@ -54,8 +54,9 @@ class PretrainBatches:
     """This rank's part of every step, as micro-batches.
 
     config: augmentation, or a function from step to augmentation (phases). noise and rirs may be
-    None where the augmentation does not use them. Raises ConfigError when the plan's batches
-    cannot be shared out evenly among ``world * accum_grad`` micro-batches.
+    None where the augmentation does not use them. Raises DataError when plan and labels belong to
+    different indexes, and ConfigError when the plan's batches cannot be shared out evenly among
+    ``world * accum_grad`` micro-batches.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class PretrainBatches:
         self.noise, self.rirs = noise, rirs
         self.config, self.seed = config, seed
         self.rank, self.world, self.accum_grad = rank, world, accum_grad
+        if plan.summary["index_sha256"] != labels.info.index_sha256:
+            raise DataError(
+                f"{plan.folder}: planned for another index than the labels in {labels.folder}; "
+                f"run stages 5 (label) and 7 (plan) again"
+            )
         uneven = [b.batch for b in plan.buckets if b.batch % (world * accum_grad)]
         if uneven:
             raise ConfigError(

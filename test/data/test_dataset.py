@@ -16,7 +16,7 @@ from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.labels import LabelsInfo, LabelStore, write_info, write_labels
 from espnet2.data.plan import Plan, build_plan
 from espnet2.data.shards import write_record
-from espnet2.utils.errors import ConfigError
+from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import sha256_file
 
 HEAVY = MixConfig(noise_prob=0.7, rir_prob=0.7)
@@ -211,6 +211,14 @@ def test_an_uneven_share_and_a_missing_bank_are_refused(dump):
     batches.noise = None
     with pytest.raises(ConfigError, match=r"noise_prob is 0.1 at step 5 without a noise bank"):
         batches.batch(5)
+
+
+def test_a_plan_of_another_index_is_refused(dump):
+    batches = open_batches(dump)
+    plan = Plan.open(dump / "toy/plan")
+    plan.summary = {**plan.summary, "index_sha256": "other"}
+    with pytest.raises(DataError, match="planned for another index than the labels"):
+        PretrainBatches(batches.index, batches.labels, plan, None, None, CLEAN, 0)
 
 
 def test_an_empty_range_of_steps_loads_nothing(dump):
