@@ -45,8 +45,13 @@ class Cell:
 
     @property
     def files(self) -> list[Path]:
-        """The files that decide what the cell says: a probe is small enough to be hashed."""
-        return [self.folder / name for name in ("config.yaml", "vocabulary.txt", "model.pth")]
+        """The files that decide what the cell says: a probe is small enough to be hashed.
+
+        The marker beside the features stands for the features themselves.
+        """
+        features = (self.folder.parent / "features").glob(f"{self.track}_*/.features.done")
+        own = [self.folder / name for name in ("config.yaml", "vocabulary.txt", "model.pth")]
+        return [*own, *sorted(features)]
 
 
 def find_cells(root: Path) -> list[Cell]:

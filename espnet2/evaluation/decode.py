@@ -15,7 +15,6 @@ from espnet2.asr.vocabulary import Vocabulary
 from espnet2.evaluation.cells import Cell
 from espnet2.train.cells import CellConfig
 from espnet2.train.checkpoint import load_tensors
-from espnet2.train.finetune import build_probe
 from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 
@@ -51,7 +50,7 @@ class CellDecoder:
             track=cell.track, corpora=config.corpora, encoder=config.encoder,
             export=Path(export) if export else None, feature_config=config.features, device=device,
         )  # fmt: skip
-        model = build_probe(config.probe, settings["model"], config.seed)
+        model = CTCModel(config.probe, **settings["model"])
         load_probe(model, cell.folder / "model.pth")
         vocabulary = Vocabulary.load(cell.folder / "vocabulary.txt")
         return cls(

@@ -13,7 +13,7 @@ from espnet2.evaluation.report_languages import (
     probe_section,
 )
 from espnet2.evaluation.report_page import Head, page_html
-from espnet2.evaluation.report_results import gains_section, paper_section, results_section
+from espnet2.evaluation.report_results import gains_section, results_section
 from espnet2.evaluation.report_run import (
     cost_section,
     data_section,
@@ -21,6 +21,7 @@ from espnet2.evaluation.report_run import (
     pretraining_section,
     reproduce_section,
 )
+from espnet2.evaluation.report_superb import paper_section
 from espnet2.evaluation.superb_table import superb_tables
 from espnet2.utils.config import load_recipe
 from espnet2.utils.files import write_json, write_text

@@ -4,8 +4,15 @@ from typing import Any
 
 from espnet2.evaluation.report_inputs import ReportInputs
 from espnet2.evaluation.report_page import Head, Tile
-from espnet2.evaluation.report_results import has_unseen_voices, of_task, tasks_of
-from espnet2.evaluation.report_rows import METRIC_TITLES, gain, is_accuracy, kind_of
+from espnet2.evaluation.report_rows import (
+    METRIC_TITLES,
+    gain,
+    has_unseen_voices,
+    is_accuracy,
+    kind_of,
+    of_task,
+    tasks_of,
+)
 from espnet2.evaluation.report_run import last
 
 Rows = list[dict[str, Any]]

@@ -22,8 +22,14 @@ from espnet2.evaluation.report_figures import (
     layer_shares,
 )
 from espnet2.evaluation.report_inputs import ReportInputs, cell_name
-from espnet2.evaluation.report_results import has_unseen_voices, tasks_of
-from espnet2.evaluation.report_rows import TASK_TITLES, kind_of, ordered, palette
+from espnet2.evaluation.report_rows import (
+    TASK_TITLES,
+    has_unseen_voices,
+    kind_of,
+    ordered,
+    palette,
+    tasks_of,
+)
 
 Cell = dict[str, Any]
 MAX_CONFUSIONS = 15  # rows of the table under a matrix

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from espnet2.evaluation.golden import METRICS
 from espnet2.evaluation.report_blocks import (
     Block,
+    Details,
     Figure,
     Figures,
     Section,
@@ -15,32 +15,24 @@ from espnet2.evaluation.report_blocks import (
 )
 from espnet2.evaluation.report_figures import Dot, dots
 from espnet2.evaluation.report_rows import (
-    METRIC_TITLES,
-    TASK_ORDER,
     TASK_TITLES,
     best_mean,
     figure,
     gain,
     gain_value,
+    has_unseen_voices,
     is_accuracy,
     kind_of,
+    mean_of,
     metric_title,
-    ordered,
+    metrics_of,
+    of_task,
     palette,
+    tasks_of,
 )
-from espnet2.evaluation.superb import higher_is_better
 
 Rows = list[dict[str, Any]]
 
-BENCHMARK_TITLES = {
-    "mono_cer": "mono CER",
-    "multi_cer": "multi CER",
-    "multi_few_shot": "multi few-shot",
-    "lid_lid": "LID",
-    "joint_lid": "joint LID",
-    "joint_cer": "joint CER",
-    "joint_few_shot": "joint few-shot",
-}
 CER_NOTE = (
     "CER in percent: edits per 100 reference characters, spaces between words counted, language "
     "tags left out, pooled over the utterances of the split as the benchmark does. LID in percent "
@@ -60,7 +52,7 @@ def results_section(rows: Rows, not_trained: list[str]) -> Section:
     """All rows, whatever they say."""
     blocks: list[Block] = [Figures(figures=forest_figures(rows))]
     for task, track in tasks_of(rows):
-        blocks.append(task_table(rows, task, track))
+        blocks += [task_table(rows, task, track), *rates_details(rows, task, track)]
     blocks.append(Text(text=CER_NOTE))
     if has_unseen_voices(rows):
         blocks.append(Text(text=CONFOUNDED_NOTE, is_warning=True))
@@ -70,37 +62,10 @@ def results_section(rows: Rows, not_trained: list[str]) -> Section:
     return section("results", blocks)
 
 
-def tasks_of(rows: Rows) -> list[tuple[str, str]]:
-    """(task, track) in the order of the report."""
-    found = {(row["task"], row["track"]) for row in rows}
-    return sorted(found, key=lambda pair: (TASK_ORDER.index(pair[0]), pair[1]))
-
-
-def of_task(rows: Rows, task: str, track: str) -> Rows:
-    """The rows of one table, encoders in their order."""
-    mine = {row["encoder"]: row for row in rows if (row["task"], row["track"]) == (task, track)}
-    return [mine[name] for name in ordered(mine)]
-
-
-def has_unseen_voices(rows: Rows) -> bool:
-    """Whether the run's test data tell languages from speakers."""
-    return any("lid_unseen_voice" in row["test"] for row in rows)
-
-
-def metrics_of(rows: Rows, is_split: bool) -> list[str]:
-    """The main metrics that these rows have.
-
-    ``is_split``: the run has unseen-voice corpora, so LID is shown in its two parts.
-    """
-    hidden = {"lid"} if is_split else {"lid_in_domain", "lid_unseen_voice"}
-    found = [name for name in METRIC_TITLES if any(name in row["test"] for row in rows)]
-    return [name for name in found if name not in hidden]
-
-
 def task_table(rows: Rows, task: str, track: str) -> Table:
     """Encoders as rows, metrics as columns."""
     mine = of_task(rows, task, track)
-    metrics = metrics_of(mine, has_unseen_voices(rows))
+    metrics = metrics_of(mine, has_unseen_voices(rows), hidden=())
     best = {metric: {best_mean(mine, metric)} - {None} for metric in metrics}
     return Table(
         caption=f"{TASK_TITLES[task]}, {track} ({mine[0]['num_utts']} test utterances)",
@@ -117,15 +82,31 @@ def task_table(rows: Rows, task: str, track: str) -> Table:
     )
 
 
+def rates_details(rows: Rows, task: str, track: str) -> list[Block]:
+    """Every learning rate that was tried, by its dev score; nothing where there was no choice."""
+    mine = of_task(rows, task, track)
+    rates = sorted({lr for row in mine for lr in row["lr_dev"]}, key=float)
+    if len(rates) < 2:
+        return []
+    chosen_on = mine[0]["lr_chosen_on"]
+    table = Table(
+        caption=f"{TASK_TITLES[task]}, {track}: {chosen_on} by learning rate",
+        columns=["encoder", *rates],
+        rows=[[row["encoder"], *(rate_value(row, lr) for lr in rates)] for row in mine],
+    )
+    return [Details(summary=f"Table: {table.caption}", blocks=[table])]
+
+
+def rate_value(row: dict[str, Any], lr: str) -> Value:
+    """The dev score of one learning rate; bold where it was chosen."""
+    score = row["lr_dev"].get(lr)
+    return Value("–" if score is None else f"{score:.1f}", is_best=lr == row["lr"])
+
+
 def encoder_value(name: str) -> Value:
     """An encoder's name, and its kind where the name does not say it."""
     kind = kind_of(name)
     return Value(name, "" if name.startswith(kind) else kind)
-
-
-def mean_of(row: dict[str, Any], metric: str) -> float | None:
-    """A row's mean of one metric."""
-    return row["test"].get(metric, {}).get("mean")
 
 
 def forest_figures(rows: Rows) -> list[Figure]:
@@ -201,84 +182,3 @@ def gains_table(ours: dict[str, Any], baselines: Rows, metrics: list[str], title
             for metric in metrics
         ],
     )
-
-
-def paper_section(superb: dict[str, Any]) -> Section:
-    """SUPERB_s inside this run, and the paper's table."""
-    blocks: list[Block] = []
-    for track, run in superb["run"].items():
-        blocks.append(run_table(track, run))
-        if not run["comparable_with_the_paper"]:
-            text = (
-                "SUPERB_s of this run is not comparable with the paper's: other test data, and "
-                f"the scale runs from this run's own {run['base']} row (0) to the best of its own "
-                f"{len(run['set'])} rows (1000 on each metric). It ranks the rows above, no more."
-            )
-            blocks.append(Text(text=text, is_warning=True))
-    blocks += [published_table(track, rows) for track, rows in superb["published"].items()]
-    names = ", ".join(superb["reference_set"])
-    blocks.append(
-        Text(
-            text=f"Published rows: XEUS paper (arXiv 2407.00837). SUPERB_s is relative to the set "
-            f"{names}; recomputed from the table's one decimal and truncated as in the paper, so "
-            "a recomputed score can differ from the printed one by 1."
-        )
-    )
-    return section("superb", blocks)
-
-
-def run_table(track: str, run: dict[str, Any]) -> Table:
-    """This run's rows."""
-    names = ordered(run["rows"])
-    shown = [m for m in METRICS if any(m in run["rows"][name]["metrics"] for name in names)]
-    used = sorted({m for name in names for m in run["rows"][name].get("scored_metrics", [])})
-    left = {k: v for name in names for k, v in run["rows"][name].get("left_out", {}).items()}
-    why = "; ".join(f"{BENCHMARK_TITLES[name]}: {reason}" for name, reason in sorted(left.items()))
-    scores = [run["rows"][name].get("printed") for name in names]
-    against = run["comparable_with_the_paper"]
-    columns = ["encoder", "SUPERB_s (this run)", *(BENCHMARK_TITLES[m] for m in shown)]
-    rows = [
-        [name, "–" if score is None else str(score)]
-        + [metric_text(run["rows"][name]["metrics"], m) for m in shown]
-        for name, score in zip(names, scores, strict=True)
-    ]
-    if against:
-        columns.append("SUPERB_s (paper's set)")
-        rows = [
-            [*row, str(run["rows"][name]["against_paper_set"]["printed"])]
-            for name, row in zip(names, rows, strict=True)
-        ]
-    note = run.get("missing") or f"Scored on {len(used)} of 7 metrics; left out: {why or 'none'}."
-    return Table(caption=f"This run, {track}", columns=columns, rows=rows, note=note)
-
-
-def published_table(track: str, rows: dict[str, dict[str, Any]]) -> Table:
-    """The paper's rows of one track."""
-    best = {
-        metric: (max if higher_is_better(metric) else min)(
-            row["metrics"][metric] for row in rows.values()
-        )
-        for metric in METRICS
-    }
-    return Table(
-        caption=f"Published, {track}",
-        columns=["model", "SUPERB_s printed", "recomputed", *BENCHMARK_TITLES.values()],
-        rows=[
-            [
-                name,
-                "–" if row["as_published"] is None else str(row["as_published"]),
-                f"{row['superb_s']:.1f}",
-                *(
-                    Value(metric_text(row["metrics"], m), is_best=row["metrics"][m] == best[m])
-                    for m in METRICS
-                ),
-            ]
-            for name, row in rows.items()
-        ],
-        marked=frozenset(i for i, name in enumerate(rows) if name == "XEUS"),
-    )
-
-
-def metric_text(metrics: dict[str, float], name: str) -> str:
-    """One figure with one decimal; a dash where it was not run."""
-    return f"{metrics[name]:.1f}" if name in metrics else "–"

@@ -1,6 +1,6 @@
 """Reading the summary rows: which encoder is which, figures with their spread, comparisons."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,16 @@ from espnet2.evaluation.superb import higher_is_better
 
 METRIC_TITLES = {
     "cer_normal": "CER normal",
+    "cer_normal_macro": "CER normal",
     "cer_few_shot": "CER few-shot",
     "lid": "LID",
     "lid_in_domain": "LID in-domain",
     "lid_unseen_voice": "LID unseen voice",
 }
-QUALIFIED = {"lid_in_domain": "speaker-confounded"}
+QUALIFIED = {"lid_in_domain": "speaker-confounded", "cer_normal_macro": "mean of languages"}
 """What must stand beside a metric wherever its figure does."""
+
+Rows = list[dict[str, Any]]
 
 TASK_TITLES = {
     "multi": "Multilingual ASR",
@@ -76,6 +79,40 @@ def metric_title(metric: str) -> Value:
 def is_accuracy(metric: str) -> bool:
     """lid, lid_in_domain, ... grow with quality; error rates shrink."""
     return metric.startswith("lid") or higher_is_better(metric)
+
+
+def tasks_of(rows: Rows) -> list[tuple[str, str]]:
+    """(task, track) in the order of the report."""
+    found = {(row["task"], row["track"]) for row in rows}
+    return sorted(found, key=lambda pair: (TASK_ORDER.index(pair[0]), pair[1]))
+
+
+def of_task(rows: Rows, task: str, track: str) -> Rows:
+    """The rows of one table, encoders in their order."""
+    mine = {row["encoder"]: row for row in rows if (row["task"], row["track"]) == (task, track)}
+    return [mine[name] for name in ordered(mine)]
+
+
+def has_unseen_voices(rows: Rows) -> bool:
+    """Whether the run's test data tell languages from speakers."""
+    return any("lid_unseen_voice" in row["test"] for row in rows)
+
+
+def metrics_of(
+    rows: Rows, is_split: bool, hidden: Collection[str] = ("cer_normal_macro",)
+) -> list[str]:
+    """The main metrics that these rows have.
+
+    ``is_split``: the run has unseen-voice corpora, so LID is shown in its two parts.
+    """
+    hidden = {*hidden, *({"lid"} if is_split else {"lid_in_domain", "lid_unseen_voice"})}
+    found = [name for name in METRIC_TITLES if any(name in row["test"] for row in rows)]
+    return [name for name in found if name not in hidden]
+
+
+def mean_of(row: dict[str, Any], metric: str) -> float | None:
+    """A row's mean of one metric."""
+    return row["test"].get(metric, {}).get("mean")
 
 
 def best_mean(rows: Iterable[dict[str, Any]], metric: str) -> float | None:

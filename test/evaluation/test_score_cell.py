@@ -1,0 +1,137 @@
+"""Stage 12 on a real cell: two languages that differ in pitch, filter banks, a tiny probe."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
+from espnet2.asr.features import write_features
+from espnet2.bin.score import main
+from espnet2.evaluation.cells import parse_cell
+from espnet2.evaluation.decode import CellDecoder, greedy
+from espnet2.evaluation.hypotheses import read_hypotheses
+from espnet2.evaluation.score import score_cell
+from espnet2.evaluation.score_config import ScoreConfig
+from espnet2.train.cells import CellConfig
+from espnet2.train.finetune import run_cell
+from espnet2.utils.errors import CheckpointError, ConfigError
+from espnet2.utils.files import read_json, write_json, write_text
+
+PITCH_HZ = {"dan": 300.0, "swe": 1500.0}
+COUNTS = {"train": 8, "dev": 4, "test": 5}
+
+
+def write_split(folder, count, corpora=("real", "voices")):
+    """``count`` utterances of a pulsing tone a language."""
+    lines = {"wav.scp": [], "text": [], "utt2lang": [], "utt2corpus": [], "utt2spk": []}
+    for language, pitch in PITCH_HZ.items():
+        for number in range(count):
+            utt = f"{language}_{number:03d}"
+            time = np.arange(12000 + 1600 * (number % 3)) / 16000
+            noise = np.random.default_rng(number).standard_normal(time.size)
+            path = folder / "wav" / f"{utt}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tone = np.sin(2 * np.pi * pitch * time) * (np.sin(2 * np.pi * 4 * time) > 0)
+            soundfile.write(path, 0.3 * tone + 0.01 * noise, 16000)
+            values = (path, "HEJ DU", language, corpora[number % 2], utt)
+            for name, value in zip(lines, values, strict=True):
+                lines[name].append(f"{utt} {value}\n")
+    for name, rows in {**lines, "spk2utt": lines["utt2spk"]}.items():
+        write_text(folder / name, "".join(rows))
+
+
+def cell_config(task, corpora):
+    return CellConfig(
+        encoder_name="fbank", encoder=EncoderSpec(kind="fbank"), task=task, track="10min",
+        learning_rate=0.01, seed=1, corpora=corpora, features=FeatureConfig(),
+        probe=ProbeConfig(projection=16, conv_channels=4, output_size=16, attention_heads=2,
+                          linear_units=16, num_blocks=1, dropout_rate=0.0, specaug=None),
+        batches=BatchConfig(batch_s=8.0), average_best=1,
+        training={"max_steps": 100, "valid_interval_steps": 100, "log_interval_steps": 100,
+                  "save_interval_steps": 100, "num_workers": 0},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """dump/superb and exp/superb: an LID cell, a multi cell of one corpus, one without a model."""
+    root = tmp_path_factory.mktemp("superb")
+    data, exp = root / "dump", root / "exp"
+    for split, count in COUNTS.items():
+        write_split(data / "10min" / split, count)
+        features = exp / "fbank" / "features" / f"10min_{split}"
+        spec = EncoderSpec(kind="fbank")
+        write_features(data / "10min" / split, spec, None, FeatureConfig(), "cpu", features)
+    write_json(data / "languages.json", {"normal": ["dan", "swe"], "few_shot": []})
+    write_json(data / "corpora.json", {"voices": {"kind": "unseen_voice"}})
+    for task, corpora in (("lid", []), ("multi", ["real"])):
+        config = cell_config(task, corpora)
+        run_cell(exp / "fbank" / config.name, data, exp / "fbank" / "features", None, config)
+    (exp / "fbank" / "joint_10min_lr0.01_seed1").mkdir()
+    write_text(root / "recipe.yaml", "report: {score: {batch_s: 30.0}}\n")
+    return root
+
+
+def test_a_probe_that_learned_two_tones_names_both(tree):
+    folder = tree / "exp" / "fbank" / "lid_10min_lr0.01_seed1"
+    score_cell(folder, tree / "dump", ScoreConfig())
+    score = read_json(folder / "score.json")
+    assert score["test"]["num_utts"] == 10
+    assert score["test"]["lid"] >= 90
+    assert min(score["test"]["lid_in_domain"], score["test"]["lid_unseen_voice"]) >= 75
+    assert score["layer_weights"] == [1.0]
+    rows = read_hypotheses(folder / "hyp" / "test.tsv")
+    right = sum(row.hypothesis == row.reference for row in rows)
+    assert 10 * right == score["test"]["lid"]
+    assert [row.reference for row in rows] == ["[dan]"] * 5 + ["[swe]"] * 5
+
+
+def test_a_cell_of_some_corpora_is_scored_on_them_alone(tree):
+    folder = tree / "exp" / "fbank" / "multi_10min_lr0.01_seed1"
+    score_cell(folder, tree / "dump", ScoreConfig())
+    rows = read_hypotheses(folder / "hyp" / "test.tsv")
+    assert [row.utt_id[-3:] for row in rows] == ["000", "002", "004"] * 2
+    assert read_json(folder / "score.json")["test"]["cer_by_corpus"].keys() == {"real"}
+
+
+def test_hypotheses_do_not_depend_on_the_batch(tree):
+    cell = parse_cell(tree / "exp" / "fbank" / "multi_10min_lr0.01_seed1")
+    few = CellDecoder.open(cell, tree / "dump", batch_s=1.0).decode("test")
+    assert few == CellDecoder.open(cell, tree / "dump", batch_s=60.0).decode("test")
+
+
+def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
+    words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", tree / "exp"]
+    words += ["--out", tree / "exp" / "scores.json", "--log_dir", tree / "log"]
+    words += ["--nj", 2]
+    assert main([str(word) for word in words]) == 0
+    summary = json.loads((tree / "exp" / "scores.json").read_text())
+    assert [row["task"] for row in summary["rows"]] == ["lid", "multi"]
+    assert summary["not_trained"] == ["fbank/joint_10min_lr0.01_seed1"]
+    capfd.readouterr()
+    assert main([str(word) for word in words]) == 0
+    assert "up to date (2 units)" in capfd.readouterr().err
+
+
+def test_greedy_decoding_merges_repeats_and_drops_blanks_and_padding():
+    best = torch.tensor([[1, 1, 0, 1, 2, 2], [0, 3, 3, 2, 2, 2]])
+    log_probs = torch.nn.functional.one_hot(best, 4).float()
+    assert greedy(log_probs, torch.tensor([6, 3])) == [[1, 1, 2], [3]]
+    assert greedy(log_probs, torch.tensor([0, 1])) == [[], []]
+
+
+def test_a_probe_of_another_size_and_a_strange_configuration_are_refused(tree, tmp_path):
+    source = tree / "exp" / "fbank" / "lid_10min_lr0.01_seed1"
+    folder = tmp_path / "fbank" / source.name
+    for name in ("vocabulary.txt", "config.yaml"):
+        write_text(folder / name, (source / name).read_text())
+    multi = tree / "exp" / "fbank" / "multi_10min_lr0.01_seed1" / "model.pth"
+    (folder / "model.pth").write_bytes(multi.read_bytes())
+    with pytest.raises(CheckpointError, match=r"model\.pth does not fit its config\.yaml"):
+        CellDecoder.open(parse_cell(folder), tree / "dump", 40.0)
+    write_text(folder / "config.yaml", "model: {}\n")
+    with pytest.raises(ConfigError, match="cell is required in a cell's configuration"):
+        CellDecoder.open(parse_cell(folder), tree / "dump", 40.0)
