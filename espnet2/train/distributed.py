@@ -42,13 +42,13 @@ class World:
         return int(self.sum(torch.tensor(number if self.is_first else 0, device=self.device)))
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """``model`` with gradients averaged over the ranks while backward runs."""
+        """``model`` with gradients averaged over the ranks while backward runs.
+
+        Without ``device_ids`` it leaves its inputs where they are: lengths stay on the host.
+        """
         if self.size == 1:
             return model
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(
-            model, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
-        )
+        return DistributedDataParallel(model, gradient_as_bucket_view=True, broadcast_buffers=False)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,33 @@
 """Start the ranks of a training step; imports no torch, so that asking costs nothing."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 from espnet2.utils.errors import XeusError
 from espnet2.utils.processes import start
+from espnet2.utils.work import load_entry, typed
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 STOP_S = 120  # how long ranks may take to write a checkpoint after a stop signal
+
+
+def launch(
+    entry: str, kwargs: dict[str, Any], module: str, arguments: list[str], nproc: int
+) -> Any:
+    """Call ``entry`` here, or run ``python3 -m module`` as ``nproc`` ranks that call it.
+
+    The work of a unit whose result does not depend on how many ranks share it.
+    """
+    if nproc > 1:
+        run_ranks(["-m", module, *arguments], nproc)
+        return None
+    function = load_entry(entry)
+    return function(**typed(function, kwargs))
 
 
 def torchrun_command(nproc: int) -> list[str]:
@@ -21,20 +41,44 @@ def torchrun_command(nproc: int) -> list[str]:
     ]  # fmt: skip
 
 
-def run_ranks(module: str, arguments: list[str], nproc: int) -> None:
-    """Run ``python3 -m module`` as ``nproc`` ranks; a stop signal is handed on to them.
+def run_ranks(program: list[str], nproc: int) -> None:
+    """Run ``program`` as ``nproc`` ranks; the first stop signal is handed on to them.
+
+    They run in a session of their own: a terminal's Ctrl-C reaches them once, through here, and
+    torchrun takes a second signal as an order to kill.
 
     Raises:
         XeusError: a rank failed; holds the rank's own last error line.
     """
-    command = [*torchrun_command(nproc), "-m", module, *arguments]
-    child = start(command, stderr=subprocess.PIPE, text=True)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, lambda *_: child.send_signal(signal.SIGTERM))
+    command = [*torchrun_command(nproc), *program]
+    child = start(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    handed_on = []
+
+    def hand_on(number: int, frame: object) -> None:
+        if not handed_on:
+            handed_on.append(number)
+            child.send_signal(signal.SIGTERM)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, hand_on)
     problem = ""
     for line in child.stderr:
         sys.stderr.write(line)
         sys.stderr.flush()
         problem = line.partition(": error: ")[2].strip() or problem
     if status := child.wait():
-        raise XeusError(problem or f"the ranks of {module} ended with status {status}")
+        raise XeusError(problem or f"the ranks of {' '.join(program[:2])} ended with {status}")
+
+
+def hand_stop_signals_to_children() -> None:
+    """From now on a stop signal goes to every child, and this process waits for their end."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal_children)
+
+
+def signal_children(number: int, frame: object) -> None:
+    """The handler of ``hand_stop_signals_to_children``."""
+    children = Path("/proc/self/task").glob("*/children")
+    for pid in {int(pid) for path in children for pid in path.read_text().split()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

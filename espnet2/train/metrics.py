@@ -105,7 +105,7 @@ class Clock:
 def progress_line(row: dict[str, Any], max_steps: int) -> str:
     """The row of an interval as one line for a person."""
     parts = [f"step {row['step']}/{max_steps}", f"loss {row['loss']:.3f}"]
-    parts += [f"{name} {100 * row[name]:.1f} %" for name in sorted(row) if name.startswith("acc")]
+    parts += [f"{name} {100 * row[name]:.1f} %" for name in sorted(row) if name.endswith("acc")]
     parts += [f"lr {row['lr']:.1e}", f"grad {row['grad_norm']:.2f}"]
     if row["x_real_time"]:
         parts.append(f"{row['x_real_time']:.0f} x real time")

@@ -12,7 +12,7 @@ from espnet2.utils.files import atomic_path
 def draw_curves(metrics: Path, folder: Path) -> list[Path]:
     """Draw ``loss.png`` and, where there are accuracies, ``accuracy.png``; returns their paths."""
     rows = read_metrics(metrics)
-    names = sorted({name for row in rows for name in row if name.startswith("acc")})
+    names = sorted({name for row in rows for name in row if name.endswith("acc")})
     drawn = [draw(rows, ["loss"], "loss", folder / "loss.png")]
     if names:
         names += [name for name in ("majority_share",) if any(name in row for row in rows)]

@@ -121,4 +121,4 @@ def add_output(meters: Meters, output: LossOutput) -> None:
 
 def is_share(name: str) -> bool:
     """Whether a figure is a share to print in per cent."""
-    return name.startswith("acc") or name.endswith("_share")
+    return name.endswith(("acc", "_share"))

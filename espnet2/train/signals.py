@@ -1,11 +1,8 @@
 """Signals: a polite request to stop ends a run after the step it is in, with a checkpoint."""
 
-import contextlib
-import os
 import signal
-from pathlib import Path
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+from espnet2.train.launch import STOP_SIGNALS
 
 
 class StopSignal:
@@ -25,11 +22,3 @@ class StopSignal:
     def remember(self, number: int, frame: object) -> None:
         """The handler."""
         self.requested = True
-
-
-def forward_to_children(number: int, frame: object) -> None:
-    """A handler that hands the signal on to every child and lets this process wait for them."""
-    children = Path("/proc/self/task").glob("*/children")
-    for pid in {int(pid) for path in children for pid in path.read_text().split()}:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)

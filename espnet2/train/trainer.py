@@ -87,9 +87,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def on_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """The batch's tensors on ``device``, without waiting for the copies."""
+    """The batch's tensors on ``device``, without waiting for the copies.
+
+    Lengths stay on the host: models read them there, and reading them back would wait.
+    """
     return {
-        name: value.to(device, non_blocking=True)
+        name: value if name.endswith("_lengths") else value.to(device, non_blocking=True)
         for name, value in batch.items()
         if isinstance(value, Tensor)
     }

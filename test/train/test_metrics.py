@@ -52,11 +52,11 @@ def test_the_clock_knows_what_share_was_waiting():
 
 def test_the_progress_line_says_what_a_person_asks():
     row = {
-        "step": 50, "loss": 3.5, "acc_m": 0.125, "lr": 1e-3, "grad_norm": 0.5, "skipped": 0.0,
+        "step": 50, "loss": 3.5, "masked_acc": 0.125, "lr": 1e-3, "grad_norm": 0.5, "skipped": 0.0,
         "x_real_time": 150.4, "data_wait": 0.012, "step_s": 0.5,
     }  # fmt: skip
     assert progress_line(row, 200) == (
-        "step 50/200  loss 3.500  acc_m 12.5 %  lr 1.0e-03  grad 0.50  150 x real time  "
+        "step 50/200  loss 3.500  masked_acc 12.5 %  lr 1.0e-03  grad 0.50  150 x real time  "
         "data wait 1.2 %  ETA 1m15s"
     )
     assert "SKIPPED 50 %" in progress_line({**row, "skipped": 0.5}, 200)
@@ -66,8 +66,10 @@ def test_the_progress_line_says_what_a_person_asks():
 def test_curves_are_png_files(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl", 0)
     for step in (1, 2):
-        metrics.add({"split": "train", "step": step, "loss": 3.0, "acc_m": 0.1})
-    metrics.add({"split": "valid", "step": 2, "loss": 3.0, "acc_m": 0.1, "majority_share": 0.02})
+        metrics.add({"split": "train", "step": step, "loss": 3.0, "masked_acc": 0.1})
+    metrics.add(
+        {"split": "valid", "step": 2, "loss": 3.0, "masked_acc": 0.1, "majority_share": 0.02}
+    )
     drawn = draw_curves(metrics.path, tmp_path / "plots")
     assert [path.name for path in drawn] == ["loss.png", "accuracy.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)

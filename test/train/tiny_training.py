@@ -1,6 +1,6 @@
 """A model and batches small enough to train in a test, and a rank that tests start as a process.
 
-``python tiny_training.py EXP_DIR MAX_STEPS [accum=N] [pause=SECONDS] [bad=STEP]``
+``python tiny_training.py EXP_DIR SCENARIO``: see ``SCENARIOS``.
 """
 
 import sys
@@ -34,7 +34,7 @@ class TinyModel(nn.Module):
         error = (self.layers(x).squeeze(-1) - y).float() ** 2 * w
         near = ((error < 1) * w).sum()
         return LossOutput(
-            loss_sum=error.sum(), weight=w.sum(), counts={"acc_near": (near, w.sum())}
+            loss_sum=error.sum(), weight=w.sum(), counts={"near_acc": (near, w.sum())}
         )
 
 
@@ -81,15 +81,26 @@ def run_tiny(exp_dir, world, config, dropout=0.0, settings=None, **batches):
     return model, summary
 
 
-def main(exp_dir, max_steps, *options):
+def slow(folder, world):
+    """A run that leaves time to be killed in."""
+    return run_tiny(folder / "parts", world, tiny_config(), dropout=0.3, pause_s=0.1)[0]
+
+
+def whole_and_parts(folder, world):
+    """With accumulation: a run, and one that stopped after 5 steps and went on."""
+    config = tiny_config(accum_grad=2)
+    run_tiny(folder / "parts", world, tiny_config(accum_grad=2, max_steps=5))
+    run_tiny(folder / "parts", world, config)
+    return run_tiny(folder / "whole", world, config)[0]
+
+
+SCENARIOS = {"slow": slow, "whole_and_parts": whole_and_parts}
+
+
+def main(exp_dir, scenario):
     """One rank."""
-    given = dict(option.split("=") for option in options)
-    config = tiny_config(max_steps=int(max_steps), accum_grad=int(given.get("accum", 1)))
     with joined() as world:
-        model, _ = run_tiny(
-            Path(exp_dir), world, config, float(given.get("dropout", 0)),
-            pause_s=float(given.get("pause", 0)), bad_step=int(given.get("bad", -1)),
-        )  # fmt: skip
+        model = SCENARIOS[scenario](Path(exp_dir), world)
         torch.save(model.state_dict(), Path(exp_dir) / f"rank{world.rank}.pth")
 
 

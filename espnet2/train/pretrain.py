@@ -1,0 +1,103 @@
+"""Stage 8: a model, planned batches with labels, and the loop, put together for one rank."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from espnet2.data.augment import MixConfig
+from espnet2.ssl.config import SSLModelConfig, model_keys
+from espnet2.ssl.factory import build_model
+from espnet2.train.batches import (
+    PhaseMixing,
+    majority_share,
+    training_batches,
+    validation_batches,
+)
+from espnet2.train.config import TrainConfig, train_config
+from espnet2.train.distributed import World, joined
+from espnet2.train.loop import train
+from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.errors import ConfigError, XeusError
+from espnet2.utils.seeding import seed_for
+
+WHERE = "section pretrain"
+
+
+def pretrain(
+    conf: Path, overrides: list[str], dump: Path, labels_tag: str, exp: Path, ngpu: int
+) -> dict[str, Any]:
+    """Train to the last step, or go on with a run that stopped; returns the summary.
+
+    Args:
+        conf: the recipe; its section ``pretrain`` with ``overrides`` and its ``seed`` are read.
+        ngpu: 0 trains on the CPU.
+
+    Raises:
+        ConfigError: settings that cannot be used, or other ones than ``exp`` was begun with.
+        DataError: no plan, no labels, or labels of another index.
+        XeusError: a stop signal came; a checkpoint was saved.
+    """
+    options, seed = load_section(conf, "pretrain", overrides), load_seed(conf)
+    with joined(ngpu) as world:
+        summary = pretrain_rank(dump, labels_tag, exp, options, seed, world)
+    if not summary["is_complete"]:
+        raise XeusError(
+            f"stopped by a signal; {exp} holds a checkpoint of step {summary['step']}: "
+            "run the same command to go on"
+        )
+    return summary
+
+
+def pretrain_rank(
+    dump: Path, labels_tag: str, exp: Path, options: dict[str, Any], seed: int, world: World
+) -> dict[str, Any]:
+    """One rank's part of ``pretrain``; a summary that is not complete means a stop signal."""
+    model_part, config, mix = split_options(options)
+    batches = training_batches(dump, labels_tag, PhaseMixing(config=config, mix=mix), seed, world)
+    valid = validation_batches(dump, labels_tag, seed, world)
+    labels = batches.labels.info
+    model_part = with_num_classes(model_part, labels.num_clusters)
+    torch.manual_seed(seed_for(seed, "model"))
+    model = build_model(SSLModelConfig.from_espnet(model_part, WHERE))
+    constants = {}
+    if config.valid_interval_steps:
+        constants["majority_share"] = majority_share(model.masker, valid, config, world)
+    settings = {
+        **model_part, **to_dict(config), "mix": to_dict(mix), "seed": seed,
+        "labels": to_dict(labels), "plan": batches.plan.fingerprint,
+    }  # fmt: skip
+    return train(
+        model, batches, config, exp, world,
+        seed=seed, settings=settings, valid=valid, constants=constants,
+    )  # fmt: skip
+
+
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], TrainConfig, MixConfig]:
+    """ESPnet's flat keys as the model's part, the loop's and the mixer's.
+
+    Raises:
+        ConfigError: an unknown key, or a chance of noise outside the phases.
+    """
+    model_part, rest = model_keys(options)
+    mix = rest.pop("mix", None) or {}
+    for key in ("noise_prob", "rir_prob"):
+        if key in mix:
+            raise ConfigError(f"{WHERE}: {key} belongs into phases, not into mix")
+    return model_part, train_config(rest, WHERE), from_dict(MixConfig, mix, f"{WHERE}: mix")
+
+
+def with_num_classes(model_part: dict[str, Any], num_clusters: int) -> dict[str, Any]:
+    """The model's keys with as many classes as the labels have, where they leave it open.
+
+    Raises:
+        ConfigError: they ask for another number.
+    """
+    conf = model_part.get("loss_conf") or {}
+    asked = conf.get("num_classes", num_clusters)
+    if asked != num_clusters:
+        raise ConfigError(
+            f"{WHERE}: loss_conf.num_classes is {asked}, the labels have {num_clusters} clusters: "
+            "these are another codebook's labels"
+        )
+    return {**model_part, "loss_conf": {**conf, "num_classes": num_clusters}}

@@ -1,0 +1,150 @@
+"""Stages 8 and 9 on a tiny dump: model, batches and loop together, then the exported files."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_dump import NUM_CLUSTERS, TAG, make_dump, write_recipe
+
+from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.factory import build_model
+from espnet2.ssl.interop import load_weights
+from espnet2.train.average import average
+from espnet2.train.batches import majority_share, validation_batches
+from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
+from espnet2.train.config import Phase, TrainConfig
+from espnet2.train.distributed import World
+from espnet2.train.export import export
+from espnet2.train.metrics import read_metrics
+from espnet2.train.pretrain import pretrain
+from espnet2.utils.config import load_yaml
+from espnet2.utils.errors import CheckpointError, ConfigError
+from espnet2.utils.files import read_json
+
+
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory):
+    return make_dump(tmp_path_factory.mktemp("dump"))
+
+
+@pytest.fixture(scope="module")
+def trained(dump, tmp_path_factory):
+    """A finished run of six steps."""
+    exp = tmp_path_factory.mktemp("exp")
+    pretrain(write_recipe(exp / "recipe.yaml"), [], dump, TAG, exp, 0)
+    return exp
+
+
+@pytest.fixture(scope="module")
+def exported(dump, trained):
+    """The run's export, of its last two intermediate checkpoints."""
+    export(trained, dump, trained / "export", {"average_last": 2})
+    return trained / "export"
+
+
+def test_a_run_leaves_rows_curves_and_a_summary(trained):
+    rows = read_metrics(trained / "metrics.jsonl")
+    assert [(row["split"], row["step"]) for row in rows] == [
+        ("train", 2), ("valid", 3), ("train", 4), ("train", 6), ("valid", 6),
+    ]  # fmt: skip
+    assert all(0 <= row["masked_acc"] <= 1 for row in rows)
+    summary = read_json(trained / "summary.json")
+    assert (summary["step"], summary["is_complete"]) == (6, True)
+    assert summary["valid"]["majority_share"] >= 1 / NUM_CLUSTERS
+    assert summary["train"]["x_real_time"] > 0
+    assert (trained / "plots/accuracy.png").is_file()
+
+
+def test_the_saved_config_is_whole_and_resolved(trained):
+    saved = load_yaml(trained / "config.yaml")
+    assert saved["loss_conf"]["num_classes"] == NUM_CLUSTERS
+    assert saved["train_dtype"] == "float32"
+    assert saved["phases"][0]["inter_layer"] == {1: 0.3}
+    assert saved["mix"]["noise_snr_db"] == [-5.0, 20.0]
+    assert len(saved["plan"]) == 64
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_a_resumed_pre_training_equals_one_that_never_stopped(dump, trained, tmp_path, stop):
+    recipe = write_recipe(tmp_path / "recipe.yaml")
+    pretrain(recipe, [f"pretrain.max_steps={stop}"], dump, TAG, tmp_path, 0)
+    pretrain(recipe, ["pretrain.num_workers=1"], dump, TAG, tmp_path, 0)
+    whole, parts = (load_tensors(step_path(f / "checkpoints", 6)) for f in (trained, tmp_path))
+    for name, tensor in whole["model"].items():
+        assert torch.equal(tensor, parts["model"][name]), name
+
+
+def test_the_majority_share_is_counted_on_the_masked_frames(dump, trained):
+    saved = load_yaml(trained / "config.yaml")
+    model = build_model(SSLModelConfig.from_espnet(saved, "saved"))
+    valid = validation_batches(dump, TAG, 5, World())
+    config = TrainConfig(max_steps=1, valid_batches=2, phases=(Phase(mask_prob=0.5),))
+    share = majority_share(model.masker, valid, config, World())
+    assert model.masker.mask_prob == 0.65
+    model.masker.mask_prob = 0.5
+    targets = []
+    for [batch] in valid.loader(0, 2, 0):
+        where = model.masker.draw(*batch["text"].shape, "cpu", None, batch["mask_uniforms"])
+        targets += batch["text"][where].tolist()
+    assert share == np.bincount(targets).max() / len(targets)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mix": {"noise_prob": 0.1}}, "noise_prob belongs into phases, not into mix"),
+        ({"max_step": 9}, "max_step is not a known key; did you mean 'max_steps'"),
+        ({"encoder_conf": {"num_blcks": 2}}, "did you mean 'num_blocks'"),
+        (
+            {"loss_conf": {"num_classes": 7}},
+            "num_classes is 7, the labels have 4 clusters: these are another codebook's labels",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_refused(dump, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        pretrain(write_recipe(tmp_path / "recipe.yaml", **changes), [], dump, TAG, tmp_path, 0)
+
+
+def test_an_experiment_refuses_another_recipe(dump, trained):
+    with pytest.raises(ConfigError, match=r"optim_conf.lr: was 0.003, now 0.5"):
+        pretrain(trained / "recipe.yaml", ["pretrain.optim_conf.lr=0.5"], dump, TAG, trained, 0)
+
+
+@pytest.mark.parametrize("layout", ["old", "new"])
+def test_both_exported_layouts_hold_the_mean_of_the_last_checkpoints(trained, exported, layout):
+    model = build_model(SSLModelConfig.from_espnet(load_yaml(exported / "config.yaml"), "export"))
+    load_weights(model, exported / f"xeus_checkpoint_{layout}.pth")
+    states = [load_tensors(step_path(trained / "intermediate", n))["model"] for n in (4, 6)]
+    for name, tensor in model.state_dict().items():
+        mean = (states[0][name].double() + states[1][name].double()) / 2
+        torch.testing.assert_close(tensor.double(), mean, rtol=0, atol=1e-7)
+
+
+def test_the_export_tells_what_it_is_and_what_was_compared(exported):
+    report = read_json(exported / "export.json")
+    assert report["steps"] == [4, 6]
+    assert report["checked_on"]["utt_id"] == "valid00"
+    assert {file["max_abs_difference"] for file in report["files"].values()} == {0.0}
+    tokens = load_yaml(exported / "config.yaml")["token_list"]
+    assert tokens == ["0", "1", "2", "3", "<unk>", "<sos/eos>"]
+
+
+def test_nothing_to_export_is_one_sentence(dump, tmp_path):
+    with pytest.raises(CheckpointError, match="holds no checkpoint; run the pretrain stage"):
+        export(tmp_path, dump, tmp_path / "export", {})
+
+
+def test_an_average_is_taken_in_double_and_whole_numbers_are_kept(tmp_path):
+    for step, value in ((1, 1.0), (2, 2.0), (3, 6.0)):
+        model = {"w": torch.tensor([value]), "n": torch.tensor(step)}
+        save_tensors(step_path(tmp_path, step), {"model": model})
+    mean = average([step_path(tmp_path, step) for step in (1, 2, 3)])
+    assert (mean["w"].item(), mean["n"].item()) == (3.0, 3)
+    assert mean["w"].dtype == torch.float32
+
+
+def test_checkpoints_of_two_models_have_no_average(tmp_path):
+    for step in (1, 2):
+        save_tensors(step_path(tmp_path, step), {"model": {"w": torch.zeros(step)}})
+    with pytest.raises(CheckpointError, match=r"step_0000002.pth holds other tensors"):
+        average([step_path(tmp_path, step) for step in (1, 2)])
