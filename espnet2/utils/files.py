@@ -4,9 +4,11 @@ Readers see the old file or the new one, never half of either, even after SIGKIL
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from typing import Any
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
 
-    The name carries the process id, so two processes never write to one temporary file.
+    The name carries host and process, so two processes never write to one temporary file, and what
+    a killed process left behind is known and removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    remove_leftovers(path)
+    part = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
         yield part
         sync(part)
@@ -29,6 +33,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete temporary files of ``path`` whose process on this host has ended."""
+    beginning = f".{path.name}.{socket.gethostname()}."
+    for entry in path.parent.glob(glob.escape(beginning) + "*.part"):
+        process = entry.name.removeprefix(beginning).removesuffix(".part")
+        if process.isdigit() and not Path(f"/proc/{process}").exists():
+            entry.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

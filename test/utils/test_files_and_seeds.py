@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
         part.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
+    program = f"""
+import os, signal
+from pathlib import Path
+from espnet2.utils.files import atomic_path
+with atomic_path(Path({str(tmp_path)!r}) / "a.txt") as part:
+    part.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
+    assert len(os.listdir(tmp_path)) == 1
+    write_text(tmp_path / "a.txt", "whole")
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
