@@ -59,6 +59,8 @@ class Figures:
     """Figures, and small tables, side by side where there is room."""
 
     figures: Sequence[Figure | Table]
+    are_small: bool = False
+    """Three in a row instead of two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ def block_html(block: Block) -> str:
     if isinstance(block, Table):
         return table_html(block)
     if isinstance(block, Figures):
-        kind = "figures three" if len(block.figures) % 3 == 0 else "figures"
+        kind = "figures three" if block.are_small else "figures"
         return f'<div class="{kind}">{"".join(map(figure_html, block.figures))}</div>'
     if isinstance(block, Code):
         return f'<pre tabindex="0"><code>{escape(block.text)}</code></pre>'

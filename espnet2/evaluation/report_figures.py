@@ -19,6 +19,7 @@ from espnet2.evaluation.report_svg import (
     to_svg,
 )
 
+SMALL_PX = 300.0  # width of a figure that shares its row with two others
 ROW_PX = 17.0  # height of one row of a bar or dot plot
 
 
@@ -45,10 +46,17 @@ class Dot:
     high: float | None = None
 
 
-def curves(name: str, alt: str, lines: Sequence[Curve], ylabel: str, log_y: bool = False) -> str:
+def curves(
+    name: str,
+    alt: str,
+    lines: Sequence[Curve],
+    ylabel: str,
+    log_y: bool = False,
+    width_px: float = WIDTH_PX,
+) -> str:
     """Lines over training steps, each with its name at the side or in a legend."""
     with styled():
-        figure, axes = blank(230)
+        figure, axes = blank(210 if width_px == SMALL_PX else 230, width_px)
         for line in lines:
             axes.plot(
                 *zip(*line.points, strict=True),
@@ -163,7 +171,7 @@ def layer_shares(
     """The probe's learned share of each encoder layer; the dashed line is an equal share."""
     longest = max(len(shares) for shares in weights.values())
     with styled():
-        figure, axes = blank(210)
+        figure, axes = blank(200, SMALL_PX)
         for label, shares in weights.items():
             axes.plot(
                 range(len(shares)), shares, "o-", markersize=4, label=label, color=palette[label]

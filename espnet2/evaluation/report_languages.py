@@ -14,6 +14,7 @@ from espnet2.evaluation.report_blocks import (
     section,
 )
 from espnet2.evaluation.report_figures import (
+    SMALL_PX,
     Curve,
     Dot,
     confusion,
@@ -181,8 +182,8 @@ def probe_section(inputs: ReportInputs) -> Section:
         cells = chosen_cells(inputs, task, track)
         layers += layer_figures(cells, task, track)
         learning += learning_figures(inputs, cells, task, track)
-    blocks: list[Block] = [Figures(figures=layers)] if layers else []
-    blocks += [Figures(figures=learning)] if learning else []
+    blocks: list[Block] = [Figures(figures=layers, are_small=True)] if layers else []
+    blocks += [Figures(figures=learning, are_small=True)] if learning else []
     if not blocks:
         blocks = [Text(text="The cells left neither layer weights nor learning curves.")]
     return section("probe", blocks)
@@ -223,6 +224,6 @@ def learning_figures(
         return []
     ends = ", ".join(f"{line.label} {line.points[-1][1]:.2f}" for line in lines)
     alt = f"Learning curves, {TASK_TITLES[task]} {track}; last loss: {ends}"
-    svg = curves(f"learning-{task}-{track}", alt, lines, "CTC loss, nats an utterance", log_y=True)
+    svg = curves(f"learning-{task}-{track}", alt, lines, "nats an utterance", True, SMALL_PX)
     title = f"Learning curves, {TASK_TITLES[task]}, {track}"
-    return [Figure(svg=svg, title=title, note="Loss on dev where it was measured.")]
+    return [Figure(svg=svg, title=title, note="CTC loss, on dev where it was measured.")]

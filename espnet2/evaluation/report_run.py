@@ -33,11 +33,12 @@ def pretraining_section(inputs: ReportInputs) -> Section:
         text = "The pre-training run left no metrics.jsonl where the report looked."
         return section("pretraining", [Text(text=text)])
     figures = pretraining_figures(rows)
-    main = [figure for name, figure in figures.items() if name in ("loss", "accuracy")]
-    rest = [figure for name, figure in figures.items() if name not in ("loss", "accuracy")]
-    blocks: list[Block] = [Figures(figures=[*main, last_figures(inputs)])]
+    shown = [figures.pop(name) for name in ("loss", "accuracy") if name in figures]
+    speed = [figures.pop("speed")] if "speed" in figures else []
+    rest = list(figures.values())
+    blocks: list[Block] = [Figures(figures=[*shown, last_figures(inputs), *speed])]
     if rest:
-        summary = "Figures: learning rate, gradient norm, speed"
+        summary = "Figures: learning rate, gradient norm"
         blocks.append(Details(summary=summary, blocks=[Figures(figures=rest)]))
     if has_unmasked_loss(inputs.ssl_config):
         blocks.append(Text(text=UNMASKED_NOTE, is_warning=True))
@@ -241,8 +242,7 @@ def cost_section(inputs: ReportInputs, provenance: dict[str, str]) -> Section:
             rows=[*rows, ["", "total", f"{total:.0f}", ""]],
             text_columns=frozenset({1}),
         )
-        blocks.append(Figures(figures=[Figure(svg=svg, title=title)]))
-        blocks.append(Details(summary="Table: wall time by stage", blocks=[table]))
+        blocks.append(Figures(figures=[Figure(svg=svg, title=title), table]))
     else:
         blocks.append(Text(text="No stage times were recorded (exp/stage_times.tsv)."))
     return section("cost", blocks)

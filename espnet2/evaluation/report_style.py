@@ -73,6 +73,7 @@ section > p { max-width: 46rem; }
 .three { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 .figures > .scroll { margin: 0; min-width: 0; }
 .figures th, .figures td { padding: .42rem 1.1rem; }
+.figures tbody th { width: auto; white-space: normal; }
 figure {
   min-width: 0; margin: 0; padding: 1.1rem 1.1rem .9rem; background: var(--card);
   border: 1px solid var(--rule); border-radius: .75rem;

@@ -34,9 +34,10 @@ def paper_section(superb: dict[str, Any]) -> Section:
     names = ", ".join(superb["reference_set"])
     blocks.append(
         Text(
-            text=f"Published rows: XEUS paper (arXiv 2407.00837). SUPERB_s is relative to the set "
-            f"{names}; recomputed from the table's one decimal and truncated as in the paper, so "
-            "a recomputed score can differ from the printed one by 1."
+            text="Published rows: XEUS paper (arXiv 2407.00837); mHuBERT-147 (arXiv 2406.06371) and "
+            f"WavLabLM-MS are not in its set. SUPERB_s is relative to {names}. The paper prints "
+            "whole numbers, cut and not rounded, from unrounded figures; recomputed from the "
+            "table's one decimal, a score can come out up to 1.1 away."
         )
     )
     return section("superb", blocks)
