@@ -34,10 +34,10 @@ def paper_section(superb: dict[str, Any]) -> Section:
     names = ", ".join(superb["reference_set"])
     blocks.append(
         Text(
-            text="Published rows: XEUS paper (arXiv 2407.00837); mHuBERT-147 (arXiv 2406.06371) and "
-            f"WavLabLM-MS are not in its set. SUPERB_s is relative to {names}. The paper prints "
-            "whole numbers, cut and not rounded, from unrounded figures; recomputed from the "
-            "table's one decimal, a score can come out up to 1.1 away."
+            text="Published rows: XEUS paper (arXiv 2407.00837); mHuBERT-147 (arXiv 2406.06371) "
+            "and WavLabLM-MS are not in its reference set, to which SUPERB_s is relative: "
+            f"{names}. The paper prints whole numbers, cut and not rounded, from unrounded "
+            "figures; recomputed from the table's one decimal, a score can come out up to 1.1 away."
         )
     )
     return section("superb", blocks)
