@@ -1,7 +1,7 @@
 """Stage 8: pre-train a model on planned batches and their labels.
 
 python3 -m espnet2.bin.pretrain --conf conf/mini.yaml --dump dump --labels_tag mini \
-    --exp exp/ssl_mini --nproc 2
+    --exp exp/ssl_mini --ranks 2
 
 Writes EXP/{config.yaml,metrics.jsonl,summary.json,train.log}, EXP/plots, EXP/checkpoints (the last
 few, to resume from) and EXP/intermediate (the model alone, all kept). A second start resumes from
@@ -10,7 +10,6 @@ Under torchrun or srun (RANK in the environment) this process is one rank of tha
 """
 
 import os
-import sys
 from pathlib import Path
 
 from espnet2.train.launch import hand_stop_signals_to_children
@@ -24,12 +23,11 @@ ENTRY = "espnet2.train.pretrain:pretrain"
 
 def main(argv: list[str] | None = None) -> int:
     """Pre-train, as one rank or as the process that starts them."""
-    argv = sys.argv[1:] if argv is None else argv
     parser = step_parser(__doc__)
     parser.add_argument("--dump", type=Path, required=True, help="folder of train, valid, banks")
     parser.add_argument("--labels_tag", required=True, help="labels in DUMP/<set>/labels/<tag>")
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--nproc", type=positive, default=1, help="ranks on this machine")
+    parser.add_argument("--ranks", type=positive, default=1, help="ranks on this machine")
     args = parser.parse_args(argv)
     kwargs = {
         "dump": args.dump.absolute(),
@@ -46,23 +44,17 @@ def main(argv: list[str] | None = None) -> int:
     options = {
         "pretrain": load_section(args.conf, "pretrain", args.set), "seed": load_seed(args.conf)
     }  # fmt: skip
-    return run_units([pretrain_unit(kwargs, options, argv, args.nproc)], args)
+    return run_units([pretrain_unit(kwargs, options, args.ranks)], args)
 
 
-def pretrain_unit(kwargs: dict, options: dict, argv: list[str], nproc: int) -> Unit:
+def pretrain_unit(kwargs: dict, options: dict, ranks: int) -> Unit:
     """The unit; the number of ranks and GPUs does not decide the result."""
     dump, exp = kwargs["dump"], kwargs["exp"]
     labels = Path("labels", kwargs["labels_tag"], "labels.json")
     return Unit(
         name="pretrain",
         entry="espnet2.train.launch:launch",
-        kwargs={
-            "entry": ENTRY,
-            "kwargs": kwargs,
-            "module": "espnet2.bin.pretrain",
-            "arguments": argv,
-            "nproc": nproc,
-        },
+        kwargs={"entry": ENTRY, "kwargs": kwargs, "ranks": ranks},
         marker=exp / ".pretrain.done",
         inputs=[
             dump / name / file for name in ("train", "valid") for file in ("plan/plan.json", labels)

@@ -1,6 +1,7 @@
 """Start the ranks of a training step; imports no torch, so that asking costs nothing."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -16,15 +17,14 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 STOP_S = 120  # how long ranks may take to write a checkpoint after a stop signal
 
 
-def launch(
-    entry: str, kwargs: dict[str, Any], module: str, arguments: list[str], nproc: int
-) -> Any:
-    """Call ``entry`` here, or run ``python3 -m module`` as ``nproc`` ranks that call it.
+def launch(entry: str, kwargs: dict[str, Any], ranks: int) -> Any:
+    """Call ``entry`` here, or in ``ranks`` ranks of a job.
 
     The work of a unit whose result does not depend on how many ranks share it.
     """
-    if nproc > 1:
-        run_ranks(["-m", module, *arguments], nproc)
+    if ranks > 1:
+        job = json.dumps({"entry": entry, "kwargs": kwargs})
+        run_ranks(["-m", "espnet2.train.rank", job], ranks)
         return None
     function = load_entry(entry)
     return function(**typed(function, kwargs))
@@ -67,7 +67,7 @@ def run_ranks(program: list[str], nproc: int) -> None:
         sys.stderr.flush()
         problem = line.partition(": error: ")[2].strip() or problem
     if status := child.wait():
-        raise XeusError(problem or f"the ranks of {' '.join(program[:2])} ended with {status}")
+        raise XeusError(problem or f"the ranks of {program[1]} ended with {status}")
 
 
 def hand_stop_signals_to_children() -> None:
