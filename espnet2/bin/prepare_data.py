@@ -9,6 +9,7 @@ under SUPERB_ROOT, and SUPERB_ROOT/corpora.json (which corpora are real). One un
 
 import argparse
 import dataclasses
+import importlib.metadata
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from espnet2.data.corpora.debian import PackageStore
 from espnet2.data.corpora.tuxpaint import PACKAGE as PHRASES
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 from espnet2.utils.units import Unit, result_of, run_units
@@ -96,6 +98,7 @@ def unit_of(
         "packages": {package: store.folder(package) for package in packages},
         "audio": args.downloads / name, "data": args.data, "root": args.superb_root,
     }  # fmt: skip
+    version = {"espeak": espeak_version()} if corpus.reader == "espeak" else {}
     outputs = [args.data / name / "wav.scp"]
     if corpus.kind in ("real", "unseen_voice"):
         outputs += [
@@ -109,9 +112,19 @@ def unit_of(
         kwargs={"job": job},
         marker=args.data / f".{name}.done",
         inputs=[store.marker(package) for package in packages],
-        options={"job": {key: str(value) for key, value in job.items()}},
+        options={"job": {key: str(value) for key, value in job.items()}, **version},
         outputs=outputs,
     )
+
+
+def espeak_version() -> str:
+    """The synthesizer's version: another one says other samples."""
+    try:
+        return importlib.metadata.version("espeakng-loader")
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigError(
+            "espeakng-loader is not installed; run tools/install.sh, or pip install espeakng-loader"
+        ) from None
 
 
 def say_totals(units: list[Unit]) -> None:

@@ -61,7 +61,8 @@ class Apt:
         answered = any(self.lists("fresh").glob("*Packages*"))
         if answered and any(sign in problems[-1] for sign in NOT_OFFERED):
             raise NotOfferedError(f"no mirror offers {name} {version} ({problems[-1]})")
-        problem = next((p for p in problems if "ailed to fetch" in p), problems[-1])
+        unreachable = "the mirror's package lists cannot be fetched"
+        problem = next((p for p in problems if "ailed to fetch" in p), unreachable)
         raise DataError(
             f"cannot fetch {name} {version}: {problem}; check the network and run the same command "
             f"again, or go on with --set data.real=never (the synthetic part alone)"

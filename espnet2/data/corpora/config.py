@@ -40,6 +40,9 @@ class CorpusSpec:
     languages: dict[str, str] = field(default_factory=dict)
     """ISO 639-3 -> the code its files use."""
 
+    held_out_scale: float = 1.0
+    """Multiplies ``dev_share`` and ``test_share``: less than 1 for a corpus with much audio."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CorporaSpec:
@@ -125,16 +128,16 @@ class DataConfig:
     train_minutes: float = 5.0
     """Longest labelled training list of a language and corpus."""
 
-    dev_minutes: float = 0.5
-    """Longest development list of a language and corpus."""
+    dev_minutes: float | None = None
+    """Longest development list of a language and corpus; null: all of ``dev_share``."""
 
-    test_minutes: float = 1.0
-    """Longest test list of a language and corpus."""
+    test_minutes: float | None = None
+    """Longest test list of a language and corpus; null: all of ``test_share``."""
 
-    dev_share: float = 0.05
+    dev_share: float = 0.04
     """Share of the sentences kept for development."""
 
-    test_share: float = 0.09
+    test_share: float = 0.08
     """Share of the sentences kept for the test."""
 
     few_shot_languages: list[str] = field(default_factory=lambda: list(RESERVED_LANGUAGES))

@@ -58,7 +58,7 @@ class PackageStore:
         require_tools()
         with one_at_a_time(self.root), ThreadPoolExecutor(nj) as pool:
             total = sum(spec.size for spec in missing.values())
-            log(f"fetching {len(missing)} Debian packages, {total / 1e6:.0f} MB")
+            log(f"fetching {', '.join(missing)} ({total / 1e6:.0f} MB)")
             unpacking: list[Future] = []
             with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:
                 for name, spec in missing.items():

@@ -77,7 +77,7 @@ def prepare_recorded(
     by_step["without_copies"] = minutes_by_language(clips)
     clips, texts = keep_transcribed(clips, (config.min_chars_per_s, config.max_chars_per_s))
     by_step["transcribed"] = minutes_by_language(clips)
-    split_of = splitter(linked, config, job.seed)
+    split_of = splitter(linked, config, job.seed, job.spec.held_out_scale)
     splits = split_clips(clips, lambda clip: split_of(clip.group), config, job.seed)
     dropped = [*dropped, *unusable, *copies, *texts, *splits.dropped]
     write_tree(job.root, job.corpus, splits)
@@ -122,9 +122,7 @@ def prepare_espeak(job: Job) -> dict[str, object]:
     )
     clips, splits_by_id = [], {}
     for language, code in job.spec.languages.items():
-        sentences = synthetic.phrase_sentences(phrases, code) or synthetic.number_sentences(
-            code, job.seed
-        )
+        sentences = synthetic.sentences_of(phrases, code, voiced, job.seed)
         planned = synthetic.plan_lines(
             job.corpus, language, code, sentences, split_of, voiced, job.seed
         )
@@ -134,7 +132,7 @@ def prepare_espeak(job: Job) -> dict[str, object]:
             clips.append(synthetic.clip_of(line, sentence, language, job.audio / language))
     replace_folder(audio, job.audio)
     measured, unusable = measure(clips)
-    config = replace(job.config, dev_minutes=1e9, test_minutes=1e9)  # counted, not timed
+    config = replace(job.config, dev_minutes=None, test_minutes=None)  # counted, not timed
     splits = split_clips(
         measured, lambda clip: splits_by_id[clip.utt_id], config, job.seed, voiced.train_minutes
     )

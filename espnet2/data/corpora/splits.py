@@ -1,8 +1,8 @@
 """Train, development and test lists that share no sentence, not even in translation.
 
 Steps: sentences that are translations of each other or have the same text form a group; a seeded
-hash of the group decides its split; per language each list is filled up to its minutes. What is
-in no development or test list is pre-training audio, unless it says a sentence of theirs.
+hash of the group decides its split; per language each list is filled up to its minutes. Whatever
+falls into the training split is pre-training audio, whether the training list has room or not.
 """
 
 from collections import defaultdict
@@ -56,14 +56,25 @@ def link_groups(sentences: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     return {group: root(group) for group in parent}
 
 
-def splitter(linked: dict[str, str], config: DataConfig, seed: int) -> Callable[[str], str]:
-    """The function group -> train, dev or test."""
+def splitter(
+    linked: dict[str, str], config: DataConfig, seed: int, scale: float = 1.0
+) -> Callable[[str], str]:
+    """The function group -> train, dev or test; ``scale`` multiplies the held-out shares.
+
+    Groups are ranked by a seeded hash, so that the shares of their number are exact; a group that
+    is not in ``linked`` is placed by its hash alone.
+    """
+    ranked = sorted(set(linked.values()), key=lambda group: fraction(seed, "split", group))
+    place = {group: (rank + 0.5) / len(ranked) for rank, group in enumerate(ranked)}
+    test_end = config.test_share * scale
+    dev_end = test_end + config.dev_share * scale
 
     def split_of(group: str) -> str:
-        place = fraction(seed, "split", linked.get(group, group))
-        if place < config.test_share:
+        joined = linked.get(group, group)
+        at = place[joined] if joined in place else fraction(seed, "split", joined)
+        if at < test_end:
             return "test"
-        return "dev" if place < config.test_share + config.dev_share else "train"
+        return "dev" if at < dev_end else "train"
 
     return split_of
 
@@ -96,22 +107,23 @@ def split_clips(
 def add_pretraining(
     result: Splits, pool: dict[str, list[Clip]], chosen: dict[str, list[Clip]], config: DataConfig
 ) -> None:
-    """Everything that is in no development or test list, and says nothing that they say."""
-    held = {text_key(clip.text) for name in ("dev", "test") for clip in chosen[name]}
-    listed = {clip.utt_id for name in LISTS for clip in chosen[name]}
-    spare = [c for name in ("dev", "test") for c in pool[name] if c.utt_id not in listed]
-    said = [clip for clip in spare if text_key(clip.text) in held]
-    usable = chosen["train"] + [c for c in pool["train"] if c.utt_id not in listed]
-    usable += [clip for clip in spare if text_key(clip.text) not in held]
+    """Everything outside development and test; what their minutes leave over stays unused.
+
+    Another corpus may test with the sentence that is over here, so it is not trained on.
+    """
+    train = {clip.utt_id for clip in chosen["train"]}
+    usable = chosen["train"] + [c for c in pool["train"] if c.utt_id not in train]
     kept = take(usable, config.ssl_minutes_per_language)
     result.pretrain.extend(by_id(kept))
+    spare = {
+        "over_ssl_minutes": usable[len(kept) :],
+        "over_dev_minutes": pool["dev"][len(chosen["dev"]) :],
+        "over_test_minutes": pool["test"][len(chosen["test"]) :],
+    }
     result.dropped.extend(
-        Dropped(utt_id=c.utt_id, reason="says_a_held_out_sentence", detail=c.text or "")
-        for c in said
-    )
-    result.dropped.extend(
-        Dropped(utt_id=c.utt_id, reason="over_ssl_minutes", detail=f"{c.duration_s:.2f} s")
-        for c in usable[len(kept) :]
+        Dropped(utt_id=clip.utt_id, reason=reason, detail=f"{clip.duration_s:.2f} s")
+        for reason, clips in spare.items()
+        for clip in clips
     )
 
 

@@ -22,8 +22,9 @@ from espnet2.utils.files import write_json
 from espnet2.utils.processes import start
 from espnet2.utils.seeding import rng_for, seed_for
 
-NUMBERS = 1200  # sentences a language where only numbers are to be had
-LARGEST_NUMBER = 10_000_000
+FEW = 300  # phrases; with fewer, numbers are said as well
+NUMBERS = 600  # numbers a language says then
+DIGITS = (1.0, 6.0)  # powers of ten between which they are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +50,24 @@ class SpokenLine:
 def number_sentences(code: str, seed: int) -> list[Sentence]:
     """Numbers in words, the same numbers in every language. ``code``: as in Unicode's CLDR."""
     engine = RbnfEngine.for_language(code)
-    numbers = rng_for(seed, "numbers").integers(0, LARGEST_NUMBER, NUMBERS)
+    sizes = rng_for(seed, "numbers").uniform(*DIGITS, NUMBERS)
     return [
-        Sentence(group=f"number {n}", text=clean_text(engine.format_number(int(n)).text))
-        for n in sorted(set(numbers.tolist()))
+        Sentence(group=f"number {n}", text=clean_text(engine.format_number(n).text))
+        for n in sorted({int(10**size) for size in sizes})
     ]
 
 
-def phrase_sentences(phrases: dict[str, dict[str, str]], code: str) -> list[Sentence]:
-    """The phrases of one language, by stamp."""
-    return [Sentence(group=stamp, text=own[code]) for stamp, own in phrases.items() if code in own]
+def sentences_of(
+    phrases: dict[str, dict[str, str]], code: str, config: SyntheticConfig, seed: int
+) -> list[Sentence]:
+    """What one language can say: its phrases, and numbers where they are few."""
+    found = usable(
+        (Sentence(group=stamp, text=own[code]) for stamp, own in phrases.items() if code in own),
+        config,
+    )
+    if len(found) >= FEW:
+        return found
+    return usable([*found, *number_sentences(code, seed)], config)
 
 
 def usable(sentences: Iterable[Sentence], config: SyntheticConfig) -> list[Sentence]:
@@ -82,7 +91,6 @@ def plan_lines(
     Raises:
         DataError: a split has no sentence.
     """
-    sentences = usable(sentences, config)
     ordered = sorted(sentences, key=lambda s: fraction(seed, "say", language, s.group))
     planned = []
     for split in LISTS:
@@ -120,6 +128,8 @@ def speak(lines: list[SpokenLine], folder: Path) -> None:
     if status != 0:
         said = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise DataError(f"{folder.name}: synthesis failed: {said[-1] if said else status}")
+    for path in (job, log_path):
+        path.unlink()
 
 
 def clip_of(line: SpokenLine, sentence: Sentence, language: str, folder: Path) -> Clip:
