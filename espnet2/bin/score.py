@@ -4,7 +4,7 @@ python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells ex
     --out exp/superb/scores.json
 
 Writes <cell>/hyp/{dev,test}.tsv and <cell>/score.json, then OUT. One unit is one cell. A cell
-without a trained model is named in OUT and does not stop the others.
+without a trained model, or whose scoring fails, is named in OUT and does not stop the others.
 """
 
 from argparse import Namespace
@@ -40,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     log(f"in: {len(cells)} cells -> out: {len(scored)} scored; without a model {len(failed)}")
     if not scored:
         return status or 1
-    return run_units([summary_unit(scored, failed, args)], args) or status
+    rest = [cell for cell in cells if cell not in scored]
+    return run_units([summary_unit(scored, rest, args)], args) or status
 
 
 def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:
@@ -67,19 +68,19 @@ def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:
     )
 
 
-def summary_unit(scored: list[Cell], failed: list[Cell], args: Namespace) -> Unit:
+def summary_unit(scored: list[Cell], rest: list[Cell], args: Namespace) -> Unit:
     """The unit that writes scores.json."""
     return Unit(
         name="scores",
         entry="espnet2.evaluation.summary:summarise",
         kwargs={
             "cells": [cell.folder for cell in scored],
-            "failed": [cell.folder for cell in failed],
+            "failed": [cell.folder for cell in rest],
             "out": args.out,
         },
         marker=args.out.with_name(f".{args.out.stem}.done"),
         inputs=[cell.folder / "score.json" for cell in scored],
-        options={"failed": [cell.name for cell in failed]},
+        options={"failed": [cell.name for cell in rest]},
         outputs=[args.out],
     )
 

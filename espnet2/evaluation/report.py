@@ -58,10 +58,10 @@ def report_sections(
     config: ReportConfig,
 ) -> list[Section]:
     """The sections in the order of the page."""
-    rows, not_trained = inputs.scores["rows"], inputs.scores["not_trained"]
+    rows, not_scored = inputs.scores["rows"], inputs.scores["not_scored"]
     commands = "\n".join([*config.commands, "", "# this page alone", facts["command"]])
     return [
-        results_section(rows, not_trained),
+        results_section(rows, not_scored),
         gains_section(rows),
         languages_section(inputs),
         confusion_section(inputs),

@@ -115,10 +115,16 @@ def dots(name: str, alt: str, points: Sequence[Dot], unit: str, palette: Mapping
                 markeredgecolor=PAPER, markeredgewidth=0.8,
             )  # fmt: skip
         axes.set_yticks(range(len(rows)), rows)
-        axes.set(xlabel=unit)
+        axes.set(xlabel=unit, xlim=roomy(*axes.get_xlim()))
         finish_rows(axes, len(rows))
         figure.legend(loc="outside upper left", ncols=3, labelcolor=INK, handletextpad=0.2)
         return to_svg(figure, name, alt)
+
+
+def roomy(low: float, high: float) -> tuple[float, float]:
+    """Limits of a percent axis: at least five points apart, so that equal values look equal."""
+    missing = max(0.0, 5.0 - (high - low)) / 2
+    return max(low - missing, -1.0), high + missing
 
 
 def finish_rows(axes: Axes, count: int) -> None:

@@ -48,7 +48,7 @@ CONFOUNDED_NOTE = (
 )
 
 
-def results_section(rows: Rows, not_trained: list[str]) -> Section:
+def results_section(rows: Rows, not_scored: list[str]) -> Section:
     """All rows, whatever they say."""
     blocks: list[Block] = [Figures(figures=forest_figures(rows))]
     for task, track in tasks_of(rows):
@@ -56,9 +56,9 @@ def results_section(rows: Rows, not_trained: list[str]) -> Section:
     blocks.append(Text(text=CER_NOTE))
     if has_unseen_voices(rows):
         blocks.append(Text(text=CONFOUNDED_NOTE, is_warning=True))
-    if not_trained:
-        names = ", ".join(not_trained)
-        blocks.append(Text(text=f"Without a trained model, and so without a row: {names}."))
+    if not_scored:
+        names = ", ".join(not_scored)
+        blocks.append(Text(text=f"Not trained or not scored, and so without a row: {names}."))
     return section("results", blocks)
 
 

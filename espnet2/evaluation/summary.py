@@ -34,18 +34,18 @@ def summarise(cells: list[Path], failed: list[Path], out: Path) -> dict[str, int
 
     Args:
         cells: folders that hold a score.json.
-        failed: folders of cells without a trained model; named, never left out in silence.
+        failed: folders of cells without a score; named, never left out in silence.
     """
     scores = [read_json_file(Path(folder) / "score.json") for folder in cells]
     rows = [
         summary_row(key, group)
         for key, group in sorted(grouped(scores, ("encoder", "task", "track")).items())
     ]
-    not_trained = [parse_cell(Path(folder)).name for folder in failed]
-    write_json(out, {"cells": scores, "rows": rows, "not_trained": not_trained})
+    not_scored = [parse_cell(Path(folder)).name for folder in failed]
+    write_json(out, {"cells": scores, "rows": rows, "not_scored": not_scored})
     for row in rows:
         log(f"{row['encoder']} {row['task']} {row['track']}: {headline(row)}")
-    return {"cells": len(scores), "not_trained": len(not_trained)}
+    return {"cells": len(scores), "not_scored": len(not_scored)}
 
 
 def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str, Any]:

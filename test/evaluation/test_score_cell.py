@@ -110,7 +110,7 @@ def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
     assert main([str(word) for word in words]) == 0
     summary = json.loads((tree / "exp" / "scores.json").read_text())
     assert [row["task"] for row in summary["rows"]] == ["lid", "multi"]
-    assert summary["not_trained"] == ["fbank/joint_10min_lr0.01_seed1"]
+    assert summary["not_scored"] == ["fbank/joint_10min_lr0.01_seed1"]
     capfd.readouterr()
     assert main([str(word) for word in words]) == 0
     assert "up to date (2 units)" in capfd.readouterr().err

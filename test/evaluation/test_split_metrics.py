@@ -91,7 +91,7 @@ def test_the_learning_rate_is_chosen_on_dev_and_seeds_are_put_together(tmp_path)
     assert row["test"]["cer_normal"]["mean"] == 45
     assert row["test"]["cer_normal"]["spread"] == 10
     assert row["test"]["cer_normal"]["sd"] == pytest.approx(7.0711, abs=1e-4)
-    assert summary["not_trained"] == ["fbank/multi_10min_lr1e-4_seed1"]
+    assert summary["not_scored"] == ["fbank/multi_10min_lr1e-4_seed1"]
     assert len(summary["cells"]) == 3
 
 
