@@ -14,12 +14,20 @@ import torch
 from torch import Tensor
 
 from espnet2.asr.config import EncoderSpec, FeatureConfig
-from espnet2.asr.encoders import Encoder, build_encoder, padded_groups
+from espnet2.asr.encoders import Encoder, build_encoder, checkpoint_in, padded_groups
 from espnet2.data.audio import load_pcm, to_float
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.data.kaldi import Utterance, read_kaldi
+from espnet2.utils.config import to_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, read_json, write_json, write_text
+from espnet2.utils.files import (
+    atomic_path,
+    read_json,
+    sha256_file,
+    sha256_text,
+    write_json,
+    write_text,
+)
 from espnet2.utils.logs import log
 
 BYTES = 2  # of a bfloat16 or float16
@@ -104,10 +112,10 @@ def write_features(
         data_dir=data_dir, encoder=encoder, export=export, config=config, device=device
     )
     utterances, lengths = measured(data_dir, out)
+    forget_other_chunks(out, source, lengths)
     built = source.build()
     frames = num_frames(lengths)
-    per_frame = built.num_layers * built.dim * BYTES
-    size_gb = int(frames.sum()) * per_frame / 1e9
+    size_gb = int(frames.sum()) * built.num_layers * built.dim * BYTES / 1e9
     groups = chunk_rows(lengths, config.chunk_s) if size_gb <= config.disk_budget_gb else []
     names = [f"{index:03d}.bin" for index in range(len(groups))]
     for name, rows in zip(names, groups, strict=True):
@@ -119,12 +127,31 @@ def write_features(
             "utt_ids": [u.utt_id for u in utterances], "frames": frames.tolist(),
             "num_layers": built.num_layers, "dim": built.dim, "dtype": config.dtype,
             "chunks": names, "chunk_rows": [len(rows) for rows in groups],
+            "content": [sha256_file(out / name) for name in names],
+            "settings": read_json(out / "settings.json"),
         },
     )  # fmt: skip
     hours = float(lengths.sum()) / SAMPLE_RATE_HZ / 3600
     kept = f"{size_gb:.2f} GB" if groups else f"{size_gb:.0f} GB is over the budget: not stored"
     log(f"features {out}: {len(frames)} utts / {hours:.2f} h, {built.num_layers} layers, {kept}")
     return {"hours": hours, "gb": size_gb}
+
+
+def forget_other_chunks(out: Path, source: FeatureSource, lengths: np.ndarray) -> None:
+    """Keep the chunks of an interrupted run with these settings; remove all others."""
+    export = source.encoder.path or source.export
+    has_weights = source.encoder.kind == "export" and export is not None
+    settings = {
+        "encoder": to_dict(source.encoder),
+        "config": to_dict(source.config),
+        "weights": sha256_file(checkpoint_in(export)) if has_weights else None,
+        "audio": sha256_text(f"{sha256_file(source.data_dir / 'wav.scp')} {lengths.tolist()}"),
+    }
+    saved, is_complete = out / "settings.json", (out / "features.json").is_file()
+    if is_complete or not saved.is_file() or read_json(saved) != settings:
+        for path in [*out.glob("*.bin"), *out.glob("features.json")]:
+            path.unlink()
+    write_json(saved, settings)
 
 
 def measured(data_dir: Path, out: Path) -> tuple[list[Utterance], np.ndarray]:

@@ -77,11 +77,14 @@ def export_of(name: str, export: Path | None) -> Path:
 
 
 def deciding_files(kind: str, export: Path | None) -> list[Path]:
-    """The small files that stand for an encoder's weights; export.json holds their hashes."""
+    """The files that stand for an encoder; export.json, where there is one, hashes the weights."""
     if export is None:
         return []
-    config, about = export / "config.yaml", export / "export.json"
-    return [config, about] if kind == "export" else [config]
+    if kind == "random":
+        return [export / "config.yaml"]
+    about = export / "export.json"
+    weights = [about] if about.is_file() else sorted(export.glob("*.pth"))
+    return [export / "config.yaml", *weights]
 
 
 def cell_unit(cell: CellConfig, args: Namespace) -> Unit:

@@ -138,8 +138,13 @@ def merge(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:
-    """The training loop's settings: the cell's, its learning rate, a copy a validation."""
+    """The training loop's settings: the cell's, its learning rate, a copy a validation.
+
+    A schedule in three stages ends with the cell unless the YAML says otherwise.
+    """
     data = merge(cell.training, {"optim_conf": {"lr": cell.learning_rate}})
+    if data.get("scheduler") == "tristagelr":
+        data = merge({"scheduler_conf": {"max_steps": data.get("max_steps", 1)}}, data)
     data.setdefault("valid_interval_steps", TrainConfig.valid_interval_steps)
     data["intermediate_interval_steps"] = max(data["valid_interval_steps"], 1)
     data["valid_batches"] = valid_batches

@@ -17,8 +17,9 @@ from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.data import Collator, FixedBatches, TrainBatches, trainable
 from espnet2.asr.specaug import num_uniforms
 from espnet2.asr.vocabulary import Vocabulary
+from espnet2.train.average import average
 from espnet2.train.cells import CellConfig, loop_config
-from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
+from espnet2.train.checkpoint import save_tensors, step_path
 from espnet2.train.distributed import joined
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
@@ -149,14 +150,9 @@ def average_best(out: Path, count: int) -> float:
     best = sorted(losses, key=lambda step: (losses[step], -step))[:count]
     if not best:
         raise DataError(f"{out} has no validated checkpoint; set valid_interval_steps")
-    states = [load_tensors(step_path(out / "intermediate", step))["model"] for step in best]
-    mean = {
-        key: sum(state[key].double() for state in states).div(len(states)).to(value.dtype)
-        for key, value in states[0].items()
-    }
-    save_tensors(out / "model.pth", {"model": mean, "steps": sorted(best)})
-    for path in (out / "intermediate").glob("step_*.pth"):
-        if path not in {step_path(out / "intermediate", step) for step in best}:
-            path.unlink()
+    paths = [step_path(out / "intermediate", step) for step in sorted(best)]
+    save_tensors(out / "model.pth", {"model": average(paths), "steps": sorted(best)})
+    for path in set((out / "intermediate").glob("step_*.pth")) - set(paths):
+        path.unlink()
     log(f"{out}: averaged steps {sorted(best)}, lowest dev loss {losses[best[0]]:.3f}")
     return losses[best[0]]

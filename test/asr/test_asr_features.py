@@ -1,0 +1,101 @@
+"""Cached features: the same as live ones, resumable, nothing lost in silence."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny_asr import make_split
+
+from espnet2.asr import features as module
+from espnet2.asr.config import EncoderSpec, FeatureConfig
+from espnet2.asr.encoders import FbankEncoder
+from espnet2.asr.features import FeatureSource, FeatureStore, LiveFeatures, open_features
+from espnet2.data.frames import num_frames
+from espnet2.data.kaldi import read_kaldi
+from espnet2.utils.files import read_json
+
+FBANK = EncoderSpec(kind="fbank")
+
+
+def write(folder, config=None, data="data"):
+    config = config or FeatureConfig(chunk_s=2)
+    return module.write_features(folder / data, FBANK, None, config, "cpu", folder / "features")
+
+
+def test_stored_features_are_the_encoders_rounded_to_16_bits(tmp_path):
+    ids = make_split(tmp_path / "data", per_language=3)
+    write(tmp_path)
+    store = FeatureStore(tmp_path / "features")
+    assert store.utt_ids == ids
+    assert len(store.chunks) > 2
+    encoder = FbankEncoder()
+    for row, utterance in enumerate(read_kaldi(tmp_path / "data")):
+        wave, _ = soundfile.read(utterance.source, dtype="float32")
+        [expected] = encoder.features([wave])  # (1, T, 160)
+        [stored] = store.features([row])  # (T, 1, 160)
+        assert store.frames[row] == num_frames(len(wave)) == len(stored)
+        centred = (expected - expected.mean(1, keepdim=True)).transpose(0, 1)
+        assert torch.equal(stored, centred.to(torch.bfloat16))
+
+
+def test_a_split_over_the_disk_budget_is_computed_live_with_the_same_numbers(tmp_path):
+    make_split(tmp_path / "data", per_language=2)
+    config = FeatureConfig(chunk_s=2, disk_budget_gb=1e-9)
+    write(tmp_path)
+    stored = FeatureStore(tmp_path / "features")
+    write(tmp_path, config)
+    source = FeatureSource(data_dir=tmp_path / "data", encoder=FBANK, export=None, config=config)
+    live = open_features(tmp_path / "features", source)
+    assert isinstance(live, LiveFeatures)
+    rows = [4, 0, 3]
+    for a, b in zip(live.features(rows), stored.features(rows), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_interrupted_extraction_goes_on_at_its_chunk(tmp_path, monkeypatch):
+    make_split(tmp_path / "data", per_language=3)
+    calls, encode = [], module.encode
+
+    def stop_in_the_third(encoder, waves, config):
+        calls.append(len(waves))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return encode(encoder, waves, config)
+
+    monkeypatch.setattr(module, "encode", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path)
+    done = sorted(path.name for path in (tmp_path / "features").glob("*"))
+    assert done == ["000.bin", "001.bin", "dropped.tsv", "settings.json"]
+    write(tmp_path)
+    resumed = {path.name: path.read_bytes() for path in (tmp_path / "features").glob("*.bin")}
+    for path in (tmp_path / "features").glob("*"):
+        path.unlink()
+    write(tmp_path)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "features").glob("*.bin")}
+    assert resumed == whole
+
+
+def test_chunks_of_other_settings_are_not_reused(tmp_path):
+    make_split(tmp_path / "data", per_language=2)
+    write(tmp_path, FeatureConfig(chunk_s=2, centre=False))
+    before = read_json(tmp_path / "features/features.json")["content"]
+    write(tmp_path, FeatureConfig(chunk_s=2))
+    after = read_json(tmp_path / "features/features.json")["content"]
+    assert before != after
+
+
+def test_unreadable_and_tiny_audio_has_no_frames_and_a_reason(tmp_path):
+    ids = make_split(tmp_path / "data", per_language=2)
+    wavs = tmp_path / "data" / "wav"
+    (wavs / f"{ids[0]}.wav").write_bytes(b"RIFF")
+    soundfile.write(wavs / f"{ids[1]}.wav", np.zeros(399), 16_000)
+    write(tmp_path)
+    store = FeatureStore(tmp_path / "features")
+    assert store.frames[:2].tolist() == [0, 0]
+    assert store.features([0])[0].shape == (0, 1, 160)
+    rows = (tmp_path / "features/dropped.tsv").read_text().splitlines()[1:]
+    assert [row.split("\t")[:2] for row in rows] == [
+        [ids[0], "unreadable audio"],
+        [ids[1], "shorter than a frame"],
+    ]
