@@ -48,7 +48,7 @@ class World:
         """
         if self.size == 1:
             return model
-        return DistributedDataParallel(model, gradient_as_bucket_view=True, broadcast_buffers=False)
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def joined(ngpu: int = 0) -> Iterator[World]:
     if ngpu > 0:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
     else:
         torch.set_num_threads(1)
     world = World(rank=rank, size=size, device=device)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from espnet2.utils.processes import start
 from espnet2.utils.work import load_entry, typed
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+DIED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")  # torchrun's words
 STOP_S = 120  # how long ranks may take to write a checkpoint after a stop signal
 
 
@@ -61,13 +63,15 @@ def run_ranks(program: list[str], nproc: int) -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, hand_on)
-    problem = ""
+    problem = died = ""
     for line in child.stderr:
         sys.stderr.write(line)
         sys.stderr.flush()
         problem = line.partition(": error: ")[2].strip() or problem
+        if found := DIED.search(line):
+            died = f"rank {found[2]} ended with exit code {found[1]}; the last checkpoint is good"
     if status := child.wait():
-        raise XeusError(problem or f"the ranks of {program[1]} ended with {status}")
+        raise XeusError(problem or died or f"torchrun ended with {status}")
 
 
 def hand_stop_signals_to_children() -> None:

@@ -1,0 +1,32 @@
+"""One rank alone, and the number type that ``auto`` stands for."""
+
+import pytest
+import torch
+
+from espnet2.train import distributed as ranks
+from espnet2.train.distributed import World, autocast_dtype, joined
+
+CPU = torch.device("cpu")
+
+
+def test_alone_a_sum_is_the_value_itself_and_the_model_stays_bare():
+    world, value, model = World(), torch.tensor(3.0), torch.nn.Linear(1, 1)
+    assert world.is_first
+    assert world.sum(value) is value
+    assert world.from_first(7) == 7
+    assert world.parallel(model) is model
+
+
+def test_without_torchrun_there_is_one_rank_with_one_thread(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with joined() as world:
+        assert (world.rank, world.size, world.device) == (0, 1, CPU)
+        assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("has_amx", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bfloat16_only_where_the_processor_multiplies_it(monkeypatch, has_amx, dtype):
+    monkeypatch.setattr(ranks, "has_amx_bf16", lambda: has_amx)
+    assert autocast_dtype("auto", CPU) == dtype
+    assert autocast_dtype("bfloat16", CPU) == torch.bfloat16
+    assert autocast_dtype("float32", CPU) == torch.float32
