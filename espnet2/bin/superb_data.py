@@ -10,7 +10,8 @@ dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. One unit is on
 from argparse import Namespace
 from pathlib import Path
 
-from espnet2.data.superb import SPLITS, corpus_kinds, find_languages, transcripts
+from espnet2.data.superb import SPLITS, find_languages, transcripts
+from espnet2.data.superb_sets import corpus_kinds
 from espnet2.train.cells import FinetuneConfig, finetune_config
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import load_section, to_dict
@@ -37,7 +38,7 @@ def language_unit(
     out = args.out / "languages" / language
     return Unit(
         name=f"superb_{language}",
-        entry="espnet2.data.superb:write_language",
+        entry="espnet2.data.superb_sets:write_language",
         kwargs={
             "root": root, "corpora": corpora, "language": language, "tracks": config.tracks,
             "config": to_dict(config.data), "out": out,
@@ -57,7 +58,7 @@ def combine_unit(languages: list[str], config: FinetuneConfig, args: Namespace) 
     ends = (".tsv", ".dropped.tsv")
     return Unit(
         name="superb_combine",
-        entry="espnet2.data.superb:combine",
+        entry="espnet2.data.superb_sets:combine",
         kwargs={
             "parts": parts, "languages": languages, "tracks": config.tracks,
             "config": to_dict(config.data), "kinds": kinds, "out": args.out,

@@ -9,14 +9,12 @@ from espnet2.data.kaldi import validate_kaldi
 from espnet2.data.superb import (
     RESERVED_LANGUAGES,
     SuperbDataConfig,
-    combine,
-    corpus_kinds,
     find_languages,
     language_rows,
     normalise,
-    read_table,
     transcripts,
 )
+from espnet2.data.superb_sets import combine, corpus_kinds, read_table
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
 
