@@ -66,7 +66,7 @@ def export(exp: Path, dump: Path, out: Path, config: dict[str, Any]) -> dict[str
 
 def averaged_model(trained: dict[str, Any], paths: list[Path]) -> ESPnetSSLModel:
     """The run's model with the mean of the checkpoints' weights, in eval mode."""
-    model = build_model(SSLModelConfig.from_espnet(trained, "config.yaml"))
+    model = build_model(SSLModelConfig.from_espnet(model_keys(trained)[0], "config.yaml"))
     load_model_state(model, average(paths), paths[-1])
     return model.eval()
 

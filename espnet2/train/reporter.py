@@ -78,6 +78,8 @@ class Reporter:
     def report_validation(self, step: int, ratios: dict[str, float]) -> None:
         """Write a row of validation and refresh the curves."""
         row = {"split": "valid", "step": step} | ratios | self.constants
+        if row.get("majority_share") and "masked_acc" in row:
+            row["times_majority"] = row["masked_acc"] / row["majority_share"]
         shares = [f"{name} {100 * row[name]:.1f} %" for name in sorted(row) if is_share(name)]
         self.write(row, "  ".join([f"valid at step {step}", f"loss {row['loss']:.3f}", *shares]))
         if self.world.is_first:

@@ -50,6 +50,9 @@ def test_a_run_leaves_rows_curves_and_a_summary(trained):
     summary = read_json(trained / "summary.json")
     assert (summary["step"], summary["is_complete"]) == (6, True)
     assert summary["valid"]["majority_share"] >= 1 / NUM_CLUSTERS
+    assert summary["valid"]["times_majority"] == pytest.approx(
+        summary["valid"]["masked_acc"] / summary["valid"]["majority_share"]
+    )
     assert summary["train"]["x_real_time"] > 0
     assert (trained / "plots/accuracy.png").is_file()
 
