@@ -148,16 +148,6 @@ class TrainConfig:
         """The phase that the step after ``step`` updates belongs to."""
         return next((p for p in self.phases if p.until is None or step < p.until), self.phases[-1])
 
-    def spans(self, start: int, stop: int) -> list[tuple[Phase, int, int]]:
-        """(phase, first step, end) for the parts of steps ``start`` to ``stop``, in order."""
-        spans, first = [], 0
-        for phase in self.phases:
-            end = stop if phase.until is None else phase.until
-            if max(first, start) < min(end, stop):
-                spans.append((phase, max(first, start), min(end, stop)))
-            first = end
-        return spans
-
 
 def train_config(data: dict[str, Any], where: str) -> TrainConfig:
     """``TrainConfig`` from plain data; ``where`` names its source in errors."""

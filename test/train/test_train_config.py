@@ -19,15 +19,6 @@ def test_a_phase_begins_where_the_one_before_ends():
     assert config.phases[0].inter_layer == {10: 0.3}
 
 
-def test_spans_cover_the_steps_once_and_in_order():
-    config = train_config({"max_steps": 9000, "phases": PAPER}, "mini.yaml")
-    first, second = config.phases
-    assert config.spans(0, 9000) == [(first, 0, 3000), (second, 3000, 9000)]
-    assert config.spans(2990, 3010) == [(first, 2990, 3000), (second, 3000, 3010)]
-    assert config.spans(3000, 3010) == [(second, 3000, 3010)]
-    assert config.spans(9000, 9000) == []
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
