@@ -1,8 +1,10 @@
-"""Stage 7: length buckets, sampling weights and passes; what a run costs before it is spent.
+"""Stage 7: length buckets or packed pieces, sampling weights and passes; what a run costs before
+it is spent.
 
 python3 -m espnet2.bin.plan --conf conf/mini.yaml --dump dump
 
-Writes DUMP/{train,valid}/plan/{plan.json,rows.npy,dropped.tsv} and prints hours, steps and bytes.
+Writes DUMP/{train,valid}/plan/{plan.json,rows.npy,dropped.tsv} (and starts.npy with ``pack_s``) and
+prints hours, steps and bytes.
 """
 
 from pathlib import Path
@@ -34,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 def plan_unit(folder: Path, config: PlanConfig, seed: int) -> Unit:
     """The unit that plans one set."""
     out = folder / "plan"
+    arrays = ["rows"] if config.pack_s is None else ["rows", "starts"]
     return Unit(
         name=f"plan_{folder.name}",
         entry="espnet2.data.plan:build_plan",
@@ -42,13 +45,13 @@ def plan_unit(folder: Path, config: PlanConfig, seed: int) -> Unit:
         marker=out / ".plan.done",
         inputs=[folder / "index.arrow"],
         options={**to_dict(config), "seed": seed},
-        outputs=[out / "plan.json", out / "rows.npy"],
+        outputs=[out / "plan.json", *(out / f"{name}.npy" for name in arrays)],
     )  # fmt: skip
 
 
 def print_cost(plan: dict, max_steps: int | None) -> None:
-    """Buckets, hours, steps and bytes, on stdout."""
-    print(f"{'crop s':>8} {'utts':>9} {'batch':>6} {'steps':>10}")
+    """Batches of each length (rows: utterances or pieces), hours, steps and bytes, on stdout."""
+    print(f"{'length s':>8} {'rows':>9} {'batch':>6} {'steps':>10}")
     for bucket in plan["buckets"]:
         length_s = bucket["num_samples"] / 16000
         steps = bucket["count"] / bucket["batch"]
@@ -56,7 +59,7 @@ def print_cost(plan: dict, max_steps: int | None) -> None:
     print(
         f"one pass: {plan['hours_per_pass']:.2f} h of {plan['hours']:.2f} h, "
         f"{plan['steps_per_pass']:.1f} steps, {100 * plan['cropped_share']:.1f} % cropped off, "
-        f"{plan['too_short']} utts too short; "
+        f"{plan['dropped']} utts dropped; "
         f"reads {plan['audio_bytes_per_pass'] / 1e6:.1f} MB of FLAC; "
         f"labels take {plan['label_bytes'] / 1e6:.1f} MB"
     )

@@ -1,12 +1,96 @@
-"""Crop lengths that lose little audio, and how often an utterance appears in a pass."""
+"""Crop lengths that lose little audio, the buckets they make, and how often an utterance appears
+in a pass."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from espnet2.data.config import PlanConfig
 from espnet2.data.frames import HOP_SAMPLES, RECEPTIVE_SAMPLES, SAMPLE_RATE_HZ
 from espnet2.data.index import Index
+from espnet2.data.tsv import Dropped
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.seeding import rng_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """Rows of one length: utterances cropped to it, or pieces cut to it."""
+
+    num_samples: int  # crop length
+    first: int  # first entry of rows.npy; 0 for pieces
+    count: int  # utterances, repeats included, or pieces
+    batch: int  # rows in a batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What a mode of planning (buckets or packing) decides about a set."""
+
+    arrays: dict[str, np.ndarray]  # contents of <name>.npy
+    buckets: list[Bucket]
+    repeats: np.ndarray  # (rows,) times each utterance appears in a pass
+    reads: np.ndarray  # (rows,) times it is read in a pass
+    dropped: list[Dropped]
+
+
+def fill_buckets(index: Index, repeats: np.ndarray, config: PlanConfig, seed: int) -> Draft:
+    """Plan buckets of utterances. repeats: (rows,) times to use each; the seed is not needed."""
+    lengths = np.repeat(index.num_samples, repeats)
+    edges = crop_lengths(lengths, config) if len(index) else np.zeros(0, np.int64)
+    bucket_of = np.searchsorted(edges, index.num_samples, side="right") - 1  # (rows,)
+    short = np.flatnonzero(bucket_of < 0)
+    repeats = np.where(bucket_of < 0, 0, repeats)
+    bucket_of = merge_small(bucket_of, repeats, len(edges), config.batch_multiple)
+    rows, buckets = [np.zeros(0, np.uint32)], []
+    for number, length in enumerate(edges):
+        members = np.flatnonzero(bucket_of == number)
+        entries = np.repeat(members, repeats[members]).astype(np.uint32)
+        if len(entries):
+            first = buckets[-1].first + buckets[-1].count if buckets else 0
+            batch = batch_size(int(length), len(entries), config)
+            buckets.append(
+                Bucket(num_samples=int(length), first=first, count=len(entries), batch=batch)
+            )
+            rows.append(entries)
+    return Draft(
+        arrays={"rows": np.concatenate(rows)},
+        buckets=buckets,
+        repeats=repeats,
+        reads=repeats,
+        dropped=too_short(index, short, edges),
+    )
+
+
+def merge_small(
+    bucket_of: np.ndarray, repeats: np.ndarray, count: int, batch_multiple: int
+) -> np.ndarray:
+    """Move buckets too small for one batch into the next shorter one; (rows,) bucket numbers."""
+    bucket_of = bucket_of.copy()
+    for number in range(count - 1, 0, -1):
+        members = bucket_of == number
+        if repeats[members].sum() < batch_multiple:
+            bucket_of[members] = number - 1
+    return bucket_of
+
+
+def batch_size(num_samples: int, count: int, config: PlanConfig) -> int:
+    """Rows in a batch: as many as fit the budget and the bucket, a multiple of
+    ``batch_multiple``."""
+    multiple = config.batch_multiple
+    fits = config.batch_bins // num_samples // multiple * multiple
+    return max(min(fits, count // multiple * multiple), multiple)
+
+
+def too_short(index: Index, short: np.ndarray, edges: np.ndarray) -> list[Dropped]:
+    """Rows of dropped.tsv for utterances under the shortest bucket."""
+    return [
+        Dropped(
+            utt_id=index.utt_ids[i], reason="shorter than the shortest bucket",
+            detail=f"{index.num_samples[i]} of {edges[0]} samples",
+        )
+        for i in short
+    ]  # fmt: skip
 
 
 def crop_lengths(num_samples: np.ndarray, config: PlanConfig) -> np.ndarray:

@@ -91,6 +91,10 @@ class PlanConfig:
     max_crop_s: float = 40.0
     """Longest crop length to choose, in seconds."""
 
+    pack_s: float | None = None
+    """Lay the utterances of a language end to end and cut them into pieces of so many seconds,
+    instead of cropping them: short utterances get context, and all batches one shape."""
+
     language_temperature: float = 1.0
     """Languages are drawn in proportion to hours ** temperature; 1 keeps the corpus as it is."""
 

@@ -1,8 +1,9 @@
 """Batch ``s`` of pre-training as a function of ``s``: decode, crop, mix, reverberate, stack.
 
-Every random choice of an utterance comes from its own generator, named by purpose, visit (how
-often the utterance was drawn before) and utterance id, so it does not depend on rank, worker,
-order or batch mates. Labels are cut on the 320-sample grid together with the clean audio.
+A row of a batch is an utterance or a packed piece of several (``clips``). Every random choice of a
+row comes from its own generator, named by purpose, visit (how often the row was drawn before) and
+utterance id or piece number, so it does not depend on rank, worker, order or batch mates. Labels
+are cut on the 320-sample grid together with the clean audio.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from espnet2.data.augment import MixConfig, mix_random, reverberate
 from espnet2.data.banks import Bank
+from espnet2.data.clips import Clip, Pieces, Utterances
 from espnet2.data.frames import HOP_SAMPLES, num_frames
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
@@ -23,30 +25,28 @@ from espnet2.utils.seeding import rng_for
 
 PREFETCH_STEPS = 4  # a worker
 
-# Shapes: B utterances of a micro-batch, S samples, T frames.
+# Shapes: B rows of a micro-batch, S samples, T frames.
 Batch = dict[str, torch.Tensor | list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One utterance of a batch."""
+    """One row of a batch."""
 
-    utt_id: str
+    utt_id: str  # of a piece: the ids of its utterances
     speech: np.ndarray  # (S,) float32
     labels: np.ndarray  # (T,) cluster ids of the clean audio
     mask_uniforms: np.ndarray  # (2 T + 1,) float32 in [0, 1), for the masker
 
 
-def crop(
-    audio: np.ndarray, labels: np.ndarray, start: int, num_samples: int
-) -> tuple[np.ndarray, np.ndarray]:
+def crop(clip: Clip, start: int, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """The same stretch of audio and labels. ``start``, in samples, must lie on the grid."""
     if start % HOP_SAMPLES:
         raise ValueError(f"start must be a multiple of {HOP_SAMPLES} samples, got {start}")
     first = start // HOP_SAMPLES
     return (
-        audio[start : start + num_samples],
-        labels[first : first + num_frames(num_samples)],
+        clip.audio[start : start + num_samples],
+        clip.labels[first : first + num_frames(num_samples)],
     )
 
 
@@ -81,10 +81,12 @@ class PretrainBatches:
                 f"{plan.folder}: planned for another index than the labels in {labels.folder}; "
                 f"run stages 5 (label) and 7 (plan) again"
             )
+        packed = plan.is_packed and plan.buckets
+        self.clips = Pieces(index, labels, plan.stream) if packed else Utterances(index, labels)
         uneven = [b.batch for b in plan.buckets if b.batch % (world * accum_grad)]
         if uneven:
             raise ConfigError(
-                f"{plan.folder}: batches of {uneven[0]} utterances cannot be shared among {world} "
+                f"{plan.folder}: batches of {uneven[0]} rows cannot be shared among {world} "
                 f"ranks x {accum_grad} accumulation steps; set plan.batch_multiple to a multiple "
                 f"of {world * accum_grad} and run stage 7 (plan) again"
             )
@@ -97,7 +99,7 @@ class PretrainBatches:
         """
         planned = self.plan.batch(step)
         mixing = self.mixing(step)
-        clean: dict[int, np.ndarray] = {}  # decoded audio of this step by row
+        clean: dict[int, Clip] = {}  # decoded audio of this step by row
         items = [
             self.item(planned, i, mixing, clean)
             for i in range(self.rank, len(planned.rows), self.world)
@@ -117,26 +119,27 @@ class PretrainBatches:
         return mixing
 
     def item(
-        self, planned: PlannedBatch, i: int, mixing: MixConfig, clean: dict[int, np.ndarray]
+        self, planned: PlannedBatch, i: int, mixing: MixConfig, clean: dict[int, Clip]
     ) -> Item:
-        """Utterance ``i`` of the global batch, cropped and augmented."""
+        """Row ``i`` of the global batch, cropped and augmented."""
         row, visit = int(planned.rows[i]), int(planned.visits[i])
-        utt_id = self.index.utt_ids[row]
-        audio = self.audio(row, clean)
-        places = (len(audio) - planned.num_samples) // HOP_SAMPLES + 1
-        start = int(rng_for(self.seed, "crop", visit, utt_id).integers(places)) * HOP_SAMPLES
-        speech, labels = crop(audio, self.labels.labels(row), start, planned.num_samples)
-        speech = self.noisy(speech, planned, i, utt_id, mixing, clean)
-        speech = self.reverberant(speech, visit, utt_id, mixing)
-        uniforms = rng_for(self.seed, "mask", visit, utt_id).random(
+        key = self.clips.key(row)
+        clip = self.clip(row, clean)
+        places = (len(clip.audio) - planned.num_samples) // HOP_SAMPLES + 1  # 1 for a piece
+        start = int(rng_for(self.seed, "crop", visit, key).integers(places)) * HOP_SAMPLES
+        speech, labels = crop(clip, start, planned.num_samples)
+        speech = self.noisy(speech, planned, i, key, mixing, clean)
+        speech = self.reverberant(speech, visit, key, mixing)
+        uniforms = rng_for(self.seed, "mask", visit, key).random(
             2 * len(labels) + 1, dtype=np.float32
         )
-        return Item(utt_id=utt_id, speech=speech, labels=labels, mask_uniforms=uniforms)
+        name = self.clips.name(row)
+        return Item(utt_id=name, speech=speech, labels=labels, mask_uniforms=uniforms)
 
-    def audio(self, row: int, clean: dict[int, np.ndarray]) -> np.ndarray:
-        """(samples,) clean audio of a row, decoded once a step."""
+    def clip(self, row: int, clean: dict[int, Clip]) -> Clip:
+        """Clean audio and labels of a row, decoded once a step."""
         if row not in clean:
-            clean[row] = self.index.audio(row)
+            clean[row] = self.clips.clip(row)
         return clean[row]
 
     def noisy(
@@ -144,18 +147,18 @@ class PretrainBatches:
         speech: np.ndarray,
         planned: PlannedBatch,
         i: int,
-        utt_id: str,
+        key: str,
         mixing: MixConfig,
-        clean: dict[int, np.ndarray],
+        clean: dict[int, Clip],
     ) -> np.ndarray:
-        """``speech``, perhaps with a noise or another clean utterance of the batch mixed in."""
-        rng = rng_for(self.seed, "noise", int(planned.visits[i]), utt_id)
+        """``speech``, perhaps with a noise or another clean row of the batch mixed in."""
+        rng = rng_for(self.seed, "noise", int(planned.visits[i]), key)
         if rng.random() >= mixing.noise_prob:
             return speech
         others = planned.rows[planned.rows != planned.rows[i]]
         is_speech = rng.random() < mixing.speech_share
         if is_speech and len(others):
-            other = self.audio(int(others[rng.integers(len(others))]), clean)
+            other = self.clip(int(others[rng.integers(len(others))]), clean).audio
             snr_db = mixing.speech_snr_db
         elif self.noise:
             other, snr_db = self.noise[int(rng.integers(len(self.noise)))], mixing.noise_snr_db
@@ -164,10 +167,10 @@ class PretrainBatches:
         return mix_random(speech, other, snr_db, mixing.max_mixed_share, rng)
 
     def reverberant(
-        self, speech: np.ndarray, visit: int, utt_id: str, mixing: MixConfig
+        self, speech: np.ndarray, visit: int, key: str, mixing: MixConfig
     ) -> np.ndarray:
         """``speech``, perhaps as heard in a room of the bank."""
-        rng = rng_for(self.seed, "rir", visit, utt_id)
+        rng = rng_for(self.seed, "rir", visit, key)
         if rng.random() >= mixing.rir_prob:
             return speech
         room = int(rng.integers(len(self.rirs)))
@@ -200,7 +203,7 @@ class Steps(Dataset):
 
 
 def stack(items: list[Item]) -> Batch:
-    """Utterances of one length as a batch; see :meth:`PretrainBatches.batch`."""
+    """Rows of one length as a batch; see :meth:`PretrainBatches.batch`."""
     speech = np.stack([item.speech for item in items])  # (B, S)
     labels = np.stack([item.labels for item in items])  # (B, T)
     return {

@@ -5,19 +5,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_dump import write_set
 
-from espnet2.data.audio import encode_flac, to_float, to_int16
+from espnet2.data.audio import to_float, to_int16
 from espnet2.data.augment import CLEAN, MixConfig
-from espnet2.data.banks import Bank, Clip, write_bank
+from espnet2.data.banks import Bank, write_bank
+from espnet2.data.banks import Clip as BankClip
+from espnet2.data.clips import Clip
 from espnet2.data.config import PlanConfig
 from espnet2.data.dataset import PretrainBatches, crop
 from espnet2.data.frames import num_frames
-from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
-from espnet2.data.labels import LabelsInfo, LabelStore, write_info, write_labels
+from espnet2.data.index import Index
+from espnet2.data.labels import LabelStore
 from espnet2.data.plan import Plan, build_plan
-from espnet2.data.shards import write_record
 from espnet2.utils.errors import ConfigError, DataError
-from espnet2.utils.files import sha256_file
 
 HEAVY = MixConfig(noise_prob=0.7, rir_prob=0.7)
 
@@ -31,34 +32,16 @@ def dump(tmp_path_factory):
     """A set of 24 utterances whose label at frame t of utterance i is 100 i + t."""
     dump = tmp_path_factory.mktemp("dump")
     lengths = np.random.default_rng(0).integers(6400, 14000, 24)
-    (dump / "toy/shards").mkdir(parents=True)
-    rows = []
-    with (dump / "toy/shards/000.ark").open("wb") as ark:
-        for i, length in enumerate(lengths):
-            record = write_record(ark, f"u{i:02d}", encode_flac(clip_of(i, length)))
-            rows.append(
-                IndexedUtterance(
-                    utt_id=f"u{i:02d}", recording="r", shard="toy/shards/000.ark",
-                    offset=record.offset, nbytes=record.nbytes, num_samples=int(length),
-                    language="eng", corpus="toy", speaker="s", content_hash="0" * 16,
-                )
-            )  # fmt: skip
-    write_index(dump / "toy/index.arrow", table_of(rows))
     labels = [100 * i + np.arange(num_frames(int(n))) for i, n in enumerate(lengths)]
-    write_labels(dump / "toy/labels/toy.shards.000.ark.u16", np.concatenate(labels))
-    write_info(
-        dump / "toy/labels",
-        LabelsInfo(num_clusters=2500, teacher="t", layer=0, codebook_sha256="",
-                   index_sha256=sha256_file(dump / "toy/index.arrow")),
-    )  # fmt: skip
+    write_set(dump / "toy", [clip_of(i, int(n)) for i, n in enumerate(lengths)], labels)
     config = PlanConfig(batch_bins=60_000, batch_multiple=2, num_buckets=3)
     build_plan(dump / "toy/index.arrow", dump / "toy/plan", config, seed=3)
     rng = np.random.default_rng(1)
-    write_bank(dump / "noise", [Clip(samples=rng.normal(0, 0.1, 9000), kind="n") for _ in "ab"])
+    write_bank(dump / "noise", [BankClip(samples=rng.normal(0, 0.1, 9000), kind="n") for _ in "ab"])
     write_bank(
         dump / "rirs",
         [
-            Clip(samples=np.exp(-np.arange(800) / 90) * rng.normal(0, 1, 800), kind="r")
+            BankClip(samples=np.exp(-np.arange(800) / 90) * rng.normal(0, 1, 800), kind="r")
             for _ in "ab"
         ],
     )
@@ -101,11 +84,11 @@ def test_cropped_labels_are_the_frames_of_the_cropped_audio(length, data):
     labels = np.array([audio[320 * t] for t in range(frames)])  # each label: its first sample
     size = data.draw(st.integers(400, length))
     start = 320 * data.draw(st.integers(0, (length - size) // 320))
-    cut, cut_labels = crop(audio, labels, start, size)
+    cut, cut_labels = crop(Clip(audio=audio, labels=labels), start, size)
     assert len(cut) == size
     assert cut_labels.tolist() == [cut[320 * t] for t in range(num_frames(size))]
     with pytest.raises(ValueError, match="multiple of 320 samples, got 321"):
-        crop(audio, labels, 321, 400)
+        crop(Clip(audio=audio, labels=labels), 321, 400)
 
 
 def test_clean_batches_hold_the_stored_audio_at_the_labels_place(dump):
