@@ -94,6 +94,17 @@ def test_archive_that_does_not_unpack_leaves_nothing_behind(tmp_path):
     assert not list(store.root.glob("*.part"))
 
 
+@needs_dpkg
+def test_packages_that_would_not_fit_are_not_fetched(tmp_path):
+    mirror = FakeMirror()
+    huge = PackageSpec(version="1.0", sha256="0", size=10**18)
+    with pytest.raises(
+        DataError, match=r"needs 2500000000000 MB for tiny, but only \d+ MB are free"
+    ):
+        PackageStore(tmp_path, mirror).ensure({"tiny": huge}, nj=1)
+    assert mirror.fetched == 0
+
+
 def test_system_without_debian_tools_is_told_apart(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotOfferedError, match=r"apt-get is not on PATH: not a Debian-like system"):
@@ -139,6 +150,14 @@ def test_no_network_is_an_error_that_says_what_to_do(monkeypatch, tmp_path):
         apt.fetch("tiny", "1", tmp_path / "tiny.deb", print)
     assert not isinstance(error.value, NotOfferedError)
     assert "--set data.real=never" in str(error.value)
+
+
+def test_full_disk_is_said_at_once(monkeypatch, tmp_path):
+    full = "You don't have enough free space in /tmp/."
+    apt, tried = mirror_with(monkeypatch, tmp_path, dict.fromkeys(["system", "fresh"], full))
+    with pytest.raises(DataError, match=r"cannot fetch tiny: You don't have enough free space"):
+        apt.fetch("tiny", "1", tmp_path / "tiny.deb", print)
+    assert tried == ["system"]
 
 
 def test_source_of_the_pinned_release_uses_the_given_mirror(monkeypatch, tmp_path):

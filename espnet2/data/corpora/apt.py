@@ -16,6 +16,7 @@ from espnet2.utils.logs import log
 from espnet2.utils.processes import start
 
 POLL_S = 0.1
+UPDATE_TIMEOUT_S = 120
 KEYRINGS = [
     Path(f"/usr/share/keyrings/debian-archive-keyring.{ending}") for ending in ("pgp", "gpg")
 ]
@@ -58,6 +59,8 @@ class Apt:
                 self.ways = self.ways[self.ways.index(way) :]  # what failed once fails again
                 return
             problems.append(problem)
+            if "space" in problem:  # another way would not find more of it
+                raise DataError(f"cannot fetch {name}: {problem}; free some space in {self.state}")
         answered = any(self.lists("fresh").glob("*Packages*"))
         if answered and any(sign in problems[-1] for sign in NOT_OFFERED):
             raise NotOfferedError(f"no mirror offers {name} {version} ({problems[-1]})")
@@ -143,4 +146,12 @@ class Apt:
     def apt_get(self, way: str, arguments: list[str]) -> subprocess.CompletedProcess:
         """Run apt-get to its end."""
         command = [*APT_GET, *self.options[way], *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            return subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=UPDATE_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired:
+            raise DataError(
+                f"apt-get {arguments[0]} gave no answer in {UPDATE_TIMEOUT_S} s; check the network "
+                f"and the free space of {self.state}"
+            ) from None

@@ -21,6 +21,7 @@ from espnet2.utils.logs import log
 from espnet2.utils.processes import start
 
 ATTEMPTS = 2
+SPACE_PER_BYTE = 2.5  # of a .deb: the archive itself and its files, 1.4 times as large here
 
 
 class PackageStore:
@@ -56,6 +57,7 @@ class PackageStore:
         if not missing:
             return
         require_tools()
+        self.require_space(missing)
         with one_at_a_time(self.root), ThreadPoolExecutor(nj) as pool:
             total = sum(spec.size for spec in missing.values())
             log(f"fetching {', '.join(missing)} ({total / 1e6:.0f} MB)")
@@ -67,6 +69,17 @@ class PackageStore:
                     unpacking.append(pool.submit(self.unpack, name, spec, archive))
             for future in unpacking:
                 future.result()
+
+    def require_space(self, packages: dict[str, PackageSpec]) -> None:
+        """Raise DataError before anything is fetched that would not fit."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        needed = sum(spec.size * SPACE_PER_BYTE for spec in packages.values())
+        free = shutil.disk_usage(self.root).free
+        if free < needed:
+            raise DataError(
+                f"{self.root} needs {needed / 1e6:.0f} MB for {', '.join(packages)}, but only "
+                f"{free / 1e6:.0f} MB are free; free some space and run the same command again"
+            )
 
     def archive(self, name: str, spec: PackageSpec, bar: tqdm) -> Path:
         """The verified .deb of a package, from the cache or the mirror.

@@ -20,8 +20,7 @@ from espnet2.data.corpora.clips import (
 from espnet2.data.corpora.config import CorpusSpec, DataConfig
 from espnet2.data.corpora.splits import Splits, link_groups, split_clips, splitter, take
 from espnet2.data.corpora.superb_tree import (
-    fresh_folder,
-    replace_folder,
+    new_folder,
     summary,
     write_kaldi_folder,
     write_tree,
@@ -116,21 +115,17 @@ def prepare_espeak(job: Job) -> dict[str, object]:
     texts = job.packages.get(tuxpaint.PACKAGE)
     phrases = tuxpaint.read_phrases(texts) if texts else {}
     split_of = splitter(link_groups(tuxpaint.sentences(phrases)), job.config, job.seed)
-    voiced, audio = (
-        job.config.synthetic,
-        fresh_folder(job.audio.with_name(f".{job.audio.name}.part")),
-    )
-    clips, splits_by_id = [], {}
-    for language, code in job.spec.languages.items():
-        sentences = synthetic.sentences_of(phrases, code, voiced, job.seed)
-        planned = synthetic.plan_lines(
-            job.corpus, language, code, sentences, split_of, voiced, job.seed
-        )
-        synthetic.speak([line for line, _, _ in planned], audio / language)
-        for line, sentence, split in planned:
-            splits_by_id[line.utt_id] = split
-            clips.append(synthetic.clip_of(line, sentence, language, job.audio / language))
-    replace_folder(audio, job.audio)
+    voiced, clips, splits_by_id = job.config.synthetic, [], {}
+    with new_folder(job.audio) as audio:
+        for language, code in job.spec.languages.items():
+            sentences = synthetic.sentences_of(phrases, code, voiced, job.seed)
+            planned = synthetic.plan_lines(
+                job.corpus, language, code, sentences, split_of, voiced, job.seed
+            )
+            synthetic.speak([line for line, _, _ in planned], audio / language)
+            for line, sentence, split in planned:
+                splits_by_id[line.utt_id] = split
+                clips.append(synthetic.clip_of(line, sentence, language, job.audio / language))
     measured, unusable = measure(clips)
     config = replace(job.config, dev_minutes=None, test_minutes=None)  # counted, not timed
     splits = split_clips(
@@ -143,9 +138,9 @@ def prepare_espeak(job: Job) -> dict[str, object]:
 def prepare_noise(job: Job) -> dict[str, object]:
     """Recorded sound without speech, for the noise bank: ``data/noise/wav.scp``."""
     files = [path for name in job.spec.packages for path in fillets.noise_files(job.packages[name])]
-    part = fresh_folder(job.data / f".{job.corpus}.part")
-    write_table(part / "wav.scp", {f"{path.parent.name}_{path.stem}": str(path) for path in files})
-    replace_folder(part, job.data / job.corpus)
+    with new_folder(job.data / job.corpus) as part:
+        table = {f"{path.parent.name}_{path.stem}": str(path) for path in files}
+        write_table(part / "wav.scp", table)
     log(f"{job.corpus}: {len(files)} files of music and effects")
     return {"corpus": job.corpus, "files": len(files)}
 

@@ -7,7 +7,8 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import soundfile
@@ -23,18 +24,17 @@ from espnet2.utils.files import write_text
 
 def write_tree(root: Path, corpus: str, splits: Splits) -> None:
     """``<root>/<corpus>``; every language of the corpus gets the three lists."""
-    part = fresh_folder(root / f".{corpus}.part")
     languages = sorted({clip.language for clip in [*splits.train, *splits.test]})
-    for language in languages:
-        for name in LISTS:
-            clips = [clip for clip in getattr(splits, name) if clip.language == language]
-            if not clips:
-                raise DataError(
-                    f"corpus {corpus}: language {language} has no utterance for its {name} list; "
-                    f"give it more minutes or a greater share (section data), or leave it out"
-                )
-            write_list(part / language, f"transcript_10min_{name}.txt", clips)
-    replace_folder(part, root / corpus)
+    with new_folder(root / corpus) as part:
+        for language in languages:
+            for name in LISTS:
+                clips = [clip for clip in getattr(splits, name) if clip.language == language]
+                if not clips:
+                    raise DataError(
+                        f"corpus {corpus}: language {language} has no utterance for its {name} "
+                        f"list; give it a greater share (section data), or leave it out"
+                    )
+                write_list(part / language, f"transcript_10min_{name}.txt", clips)
 
 
 def write_list(folder: Path, name: str, clips: list[Clip]) -> None:
@@ -52,20 +52,17 @@ def write_kaldi_folder(
     data: Path, corpus: str, clips: Iterable[Clip], dropped: list[Dropped]
 ) -> None:
     """``data/<corpus>`` with ``dropped.tsv``; ``text`` only where all transcripts are known."""
-    part = fresh_folder(data / f".{corpus}.part")
-    write_kaldi(
-        part,
-        [
-            Utterance(
-                utt_id=clip.utt_id, recording=clip.utt_id, source=str(clip.path),
-                language=clip.language, speaker=clip.speaker, text=clip.text,
-                duration_s=round(clip.duration_s, 4),
-            )
-            for clip in clips
-        ],
-    )  # fmt: skip
-    write_text(part / "dropped.tsv", dropped_table(dropped))
-    replace_folder(part, data / corpus)
+    utterances = [
+        Utterance(
+            utt_id=clip.utt_id, recording=clip.utt_id, source=str(clip.path),
+            language=clip.language, speaker=clip.speaker, text=clip.text,
+            duration_s=round(clip.duration_s, 4),
+        )
+        for clip in clips
+    ]  # fmt: skip
+    with new_folder(data / corpus) as part:
+        write_kaldi(part, utterances)
+        write_text(part / "dropped.tsv", dropped_table(dropped))
 
 
 def summary(corpus: str, clips_in: int, minutes_in: float, splits: Splits) -> dict[str, object]:
@@ -86,14 +83,16 @@ def summary(corpus: str, clips_in: int, minutes_in: float, splits: Splits) -> di
     }
 
 
-def fresh_folder(path: Path) -> Path:
-    """An empty folder, whatever was there."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path
-
-
-def replace_folder(part: Path, path: Path) -> None:
-    """Put the finished folder ``part`` in the place of ``path``."""
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(part, path)
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``; on success it takes its place, on error it goes."""
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(part, path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
