@@ -105,7 +105,7 @@ def fill_batches(rows: np.ndarray, padded: np.ndarray, batch_s: float) -> list[n
     batches, left = [], np.empty(0, dtype=np.int64)
     for width in np.unique(padded[rows]):
         pool = np.concatenate([left, rows[padded[rows] == width]])
-        size = max(int(batch_s / (width * FRAME_S)), 1)
+        size = max(int(batch_s / (max(width, 1) * FRAME_S)), 1)
         full = len(pool) // size * size
         batches += list(pool[:full].reshape(-1, size))
         left = pool[full:]

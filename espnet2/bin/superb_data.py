@@ -7,6 +7,7 @@ Writes OUT/<track>/{train,dev,test}/{wav.scp,text,utt2lang,utt2corpus,utt2dur,ut
 dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. One unit is one language.
 """
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from espnet2.data.superb_sets import corpus_kinds
 from espnet2.train.cells import FinetuneConfig, finetune_config
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import load_section, to_dict
+from espnet2.utils.files import sha256_text
 from espnet2.utils.units import Unit, run_units
 
 
@@ -45,9 +47,21 @@ def language_unit(
         },
         marker=out / ".rows.done",
         inputs=transcripts(root, corpora, language, config.tracks),
-        options={"root": str(root), "corpora": corpora, "config": to_dict(config.data)},
+        options={
+            "root": str(root), "corpora": corpora, "config": to_dict(config.data),
+            "wavs": [wav_listing(root / corpus / language / "wav") for corpus in corpora],
+        },
         outputs=[out / f"{track}.{split}.tsv" for track in config.tracks for split in SPLITS],
     )  # fmt: skip
+
+
+def wav_listing(folder: Path) -> str:
+    """Digest of the names and sizes of a language's audio: a removed or changed file is noticed."""
+    if not folder.is_dir():
+        return "missing"
+    with os.scandir(folder) as entries:
+        files = sorted((entry.name, entry.stat().st_size) for entry in entries)
+    return sha256_text(repr(files))
 
 
 def combine_unit(languages: list[str], config: FinetuneConfig, args: Namespace) -> Unit:

@@ -163,3 +163,6 @@ def test_the_command_writes_valid_kaldi_directories_and_then_has_nothing_to_do(t
     capfd.readouterr()
     assert superb_data.main(command) == 0
     assert capfd.readouterr().err.count("up to date") == 2
+    (root / "fleurs/fra/wav/fleurs_fra_test_001.wav").unlink()
+    assert superb_data.main(command) == 0
+    assert "fleurs_fra_test_001\twav missing" in (out / "10min/test/dropped.tsv").read_text()
