@@ -8,6 +8,7 @@ stage=1 stop_stage=99 dry_run=false
 options=(stage stop_stage)
 numbers=(stage stop_stage)
 stages=() # names in order; stage N is the function stage_<name>
+times='' # file that collects "number name seconds" of every stage that ended well
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 program=${0##*/}
@@ -87,7 +88,7 @@ run() {
 # use_python: puts the project's environment first on PATH, made on first use by tools/install.sh.
 # XEUS_PYTHON=/path/to/python3 takes an environment of your own instead (a cluster's module, conda).
 use_python() {
-  export PYTHONPATH=${repository}${PYTHONPATH:+:${PYTHONPATH}} XEUS_RUN="${XEUS_RUN:-$(date +%s)}"
+  export PYTHONPATH=${repository}${PYTHONPATH:+:${PYTHONPATH}}
   if [[ -n ${XEUS_PYTHON:-} ]]; then
     python=${XEUS_PYTHON}
   else
@@ -95,6 +96,14 @@ use_python() {
     run "${repository}/tools/install.sh" --quiet_if_done
   fi
   run "${python}" "${repository}/tools/check_install.py" --quick
+}
+
+# note_time NUMBER NAME SECONDS: a row of `times`, where a recipe wants one.
+note_time() {
+  [[ -n ${times} && ${dry_run} == false ]] || return 0
+  mkdir -p "$(dirname "${times}")"
+  [[ -f ${times} ]] || printf 'stage\tname\tseconds\n' > "${times}"
+  printf '%s\t%s\t%s\n' "$@" >> "${times}"
 }
 
 # run_stages: call stage_NAME for every one of `stages` within the bounds.
@@ -106,7 +115,9 @@ run_stages() {
     log "stage ${n} (${name})"
     current="stage ${n} (${name}) failed; fix it, then resume with --stage ${n}"
     trap 'log "${current}"' ERR
+    began=${SECONDS}
     "stage_${name}" # plainly, never in `if` or `||`: those switch errexit off inside
     trap - ERR
+    note_time "${n}" "${name}" $((SECONDS - began))
   done
 }

@@ -8,7 +8,6 @@ the small files hold their content hashes. A unit starts from nothing, or from i
 import dataclasses
 import json
 import os
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -105,19 +104,10 @@ def run_units(units: list[Unit], args: Namespace) -> int:
         specs.append(args.log_dir / f"{unit.name}.json")
         spec = {**dataclasses.asdict(unit), "fingerprint": fingerprint(unit)}
         write_json(specs[-1], json.loads(json.dumps(spec, default=str)))
-    begin = time.monotonic()
     failed = launch(specs, args)
-    note_seconds(args.log_dir, time.monotonic() - begin)
     for spec, last_line in failed:
         log(f"{spec.stem} failed: {last_line}")
         log(
             f"  log {spec.with_suffix('.log')}; redo it alone: python3 -m espnet2.utils.work {spec}"
         )
     return 1 if failed else 0
-
-
-def note_seconds(log_dir: Path, seconds: float) -> None:
-    """Add a row (run, step, seconds) to ``stage_times.tsv`` beside the step's log folder."""
-    run = os.environ.get("XEUS_RUN", "manual")
-    with open(log_dir.parent / "stage_times.tsv", "a") as file:
-        file.write(f"{run}\t{log_dir.name}\t{seconds:.1f}\n")

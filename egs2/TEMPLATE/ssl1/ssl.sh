@@ -55,6 +55,7 @@ cd "${recipe_dir}"
 tag=${ssl_tag:-$(basename "${conf}" .yaml)}
 tokens=${expdir}/tokens/${tag}
 ssl=${expdir}/ssl_${tag}
+times=${expdir}/stage_times.tsv
 ranks=$((ngpu > 0 ? ngpu : (nj < 2 ? 1 : 2)))
 
 # step NAME ARGS...: one command of the package, with the options every step has.
@@ -83,7 +84,7 @@ stage_label() {
 stage_augment() { step prepare_augment --data "${datadir}" --dump "${dumpdir}"; }
 stage_plan() { step plan --dump "${dumpdir}"; }
 stage_pretrain() {
-  step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --nproc "${ranks}"
+  step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --ranks "${ranks}"
 }
 stage_export() { step export --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"; }
 stage_superb_data() { step superb_data --root "${superb_root}" --out "${dumpdir}/superb"; }
