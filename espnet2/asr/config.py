@@ -38,7 +38,7 @@ class FeatureConfig:
     """Padded seconds of audio in one forward of the encoder."""
 
     amp: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Type of the encoder's forward; auto: bfloat16 on a GPU, float32 on a CPU."""
+    """Type of the encoder's forward; auto: bfloat16 where the device multiplies it in hardware."""
 
     disk_budget_gb: float = 50.0
     """A split whose features need more than this is not stored: cells run the encoder instead."""

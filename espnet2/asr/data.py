@@ -140,6 +140,7 @@ class Collator:
             "text": pad_sequence(targets, batch_first=True),
             "text_lengths": torch.tensor([len(target) for target in targets]),
             "utt_ids": [self.examples[i].utt_id for i in chosen],
+            "speech_lengths": self.frames[chosen] * HOP_SAMPLES,  # no tensor: for the meters only
         }
 
 
@@ -186,8 +187,14 @@ class TrainBatches(Dataset):
     def loader(self, start: int, stop: int, num_workers: int) -> DataLoader:
         """Steps ``start`` to ``stop``, in order."""
         return DataLoader(
-            self, batch_size=None, sampler=range(start, stop), num_workers=num_workers
-        )
+            self, batch_size=None, sampler=range(start, stop), num_workers=num_workers,
+            collate_fn=as_it_is,
+        )  # fmt: skip
+
+
+def as_it_is(batches: list[Batch]) -> list[Batch]:
+    """What ``TrainBatches`` made, untouched."""
+    return batches
 
 
 class FixedBatches:

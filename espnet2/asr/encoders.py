@@ -22,6 +22,7 @@ from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_weights
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
+from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.seeding import seed_for
 
 GRID_SAMPLES = SAMPLE_RATE_HZ // 2  # waves are padded to half seconds: few shapes are fast on CPUs
@@ -80,7 +81,8 @@ class SSLEncoder:
     def __init__(self, model: ESPnetSSLModel, device: str, amp: str) -> None:
         self.model = model.to(device).eval().requires_grad_(False)
         self.device = torch.device(device)
-        wants_bf16 = self.device.type == "cuda" if amp == "auto" else amp == "bfloat16"
+        has_bf16 = self.device.type == "cuda" or has_amx_bf16()
+        wants_bf16 = has_bf16 if amp == "auto" else amp == "bfloat16"
         self.amp = torch.autocast(self.device.type, torch.bfloat16, enabled=wants_bf16)
         self.num_layers = len(model.encoder.encoders) + 1
         self.dim = model.encoder.output_size()
