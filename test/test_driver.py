@@ -10,9 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ROOT / "egs2/mini/ssl1/run.sh"
-STAGES = (
-    "data format combine kmeans label augment plan pretrain export superb_data finetune score report"
-).split()
+STAGES = [
+    "data", "format", "combine", "kmeans", "label", "augment", "plan", "pretrain", "export",
+    "superb_data", "finetune", "score", "report",
+]  # fmt: skip
 
 
 def drive(*options, run=RUN, cwd=ROOT, **environment):

@@ -35,8 +35,9 @@ def saved_steps(folder: Path) -> list[int]:
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a crash at any moment leaves the old file or the new one."""
-    with atomic_path(path) as part:
-        torch.save(state, part)
+    # Given a path, torch would write the temporary name into the file.
+    with atomic_path(path) as part, open(part, "wb") as file:
+        torch.save(state, file)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

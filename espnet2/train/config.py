@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from espnet2.train.schedulers import build_schedule
+from espnet2.train.schedulers import Schedule, build_schedule
 from espnet2.utils.config import from_dict
 from espnet2.utils.errors import ConfigError
 
@@ -108,7 +108,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if problems := list(self.problems()):
             raise ConfigError("training cannot start: " + "; ".join(problems))
-        build_schedule(self.scheduler, self.scheduler_conf)
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        """The learning-rate schedule; tristagelr's stages are shares of the run's own length."""
+        own = {"max_steps": self.max_steps} if self.scheduler == "tristagelr" else {}
+        return build_schedule(self.scheduler, {**own, **self.scheduler_conf})
 
     def problems(self):
         """Sentences about values that cannot be used together."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.processes import die_with_parent
 
 
@@ -86,12 +87,3 @@ def autocast_dtype(asked: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return torch.bfloat16 if has_amx_bf16() else torch.float32
-
-
-def has_amx_bf16() -> bool:
-    """Whether this processor has Intel's bfloat16 matrix unit."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return any("amx_bf16" in line for line in file if line.startswith("flags"))
-    except OSError:
-        return False

@@ -11,7 +11,6 @@ from espnet2.train.config import TrainConfig
 from espnet2.train.distributed import World, autocast_dtype
 from espnet2.train.optim import build_optimizer, clipped_step, set_learning_rate
 from espnet2.train.reporter import Reporter
-from espnet2.train.schedulers import build_schedule
 from espnet2.train.signals import StopSignal
 from espnet2.utils.seeding import seed_for
 
@@ -24,7 +23,7 @@ class Trainer:
     def __init__(self, model: nn.Module, config: TrainConfig, world: World, seed: int) -> None:
         self.model, self.config, self.world, self.seed = model, config, world, seed
         self.optimizer = build_optimizer(model.parameters(), config.optim, config.optim_conf)
-        self.schedule = build_schedule(config.scheduler, config.scheduler_conf)
+        self.schedule = config.schedule()
         self.parallel = world.parallel(model)
         self.dtype = autocast_dtype(config.train_dtype, world.device)
         self.phase = None

@@ -82,8 +82,18 @@ def test_frames_do_not_depend_on_the_batch():
         ("mfc", {}, "teacher 'mfc' is not one of mfcc, xeus; did you mean 'mfcc'"),
         ("mfcc", {"normalize": "mean"}, "normalize is not a known key; did you mean 'normalise'"),
         ("mfcc", {"normalise": "cmvn"}, "normalise must be one of none, mean, mean_variance"),
+        ("mfcc", {"smooth_frames": 4}, "smooth_frames must be odd and positive, got 4"),
     ],
 )
 def test_a_wrong_teacher_is_refused_with_a_guess(name, settings, message):
     with pytest.raises(ConfigError, match=message):
         build_teacher(name, settings)
+
+
+def test_smoothing_is_a_triangular_mean_of_neighbours():
+    signal = np.random.default_rng(0).standard_normal(8000).astype(np.float32) * 0.1
+    plain = MfccTeacher(MfccConfig()).utterance(signal)
+    smooth = MfccTeacher(MfccConfig(smooth_frames=3)).utterance(signal)
+    assert smooth.shape == plain.shape
+    middle = (plain[:-2] + 2 * plain[1:-1] + plain[2:]) / 4
+    np.testing.assert_allclose(smooth[1:-1], middle, rtol=1e-4, atol=1e-4)

@@ -74,8 +74,8 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     save_steps(tmp_path, 5)
     before = step_path(tmp_path, 5).read_bytes()
 
-    def write_half(state, path):
-        path.write_bytes(b"half")
+    def write_half(state, file):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", write_half)

@@ -38,3 +38,12 @@ def test_a_phase_begins_where_the_one_before_ends():
 def test_a_bad_value_is_one_clear_sentence(change, message):
     with pytest.raises(ConfigError, match=message):
         train_config({"max_steps": 50, **change}, "mini.yaml")
+
+
+def test_the_stages_of_tristagelr_are_shares_of_the_runs_own_length():
+    ratios = {"warmup_ratio": 0.1, "hold_ratio": 0.4, "decay_ratio": 0.5, "final_lr_scale": 0.05}
+    config = train_config(
+        {"max_steps": 200, "scheduler": "tristagelr", "scheduler_conf": ratios}, "mini.yaml"
+    )
+    factors = [config.schedule().factor(updates) for updates in (19, 99, 199)]
+    assert factors == pytest.approx([1.0, 1.0, 0.05])

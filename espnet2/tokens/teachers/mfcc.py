@@ -41,6 +41,10 @@ class MfccConfig:
     """Per utterance and dimension: "none", "mean" (cepstral mean normalisation) or
     "mean_variance"."""
 
+    smooth_frames: int = 1
+    """Frames of 20 ms that a triangular window averages over; odd, 1 for none. Smoother frames give
+    labels that last longer and are easier to predict from their neighbours."""
+
 
 class MfccTeacher:
     """39-d frames: cepstra, their slope, the slope's slope."""
@@ -52,6 +56,10 @@ class MfccTeacher:
             raise ConfigError(
                 f"teacher_conf: normalise must be one of {', '.join(NORMALISATIONS)}, "
                 f"got {config.normalise!r}"
+            )
+        if config.smooth_frames < 1 or config.smooth_frames % 2 == 0:
+            raise ConfigError(
+                f"teacher_conf: smooth_frames must be odd and positive, got {config.smooth_frames}"
             )
         self.config = config
 
@@ -66,7 +74,8 @@ class MfccTeacher:
         first = cepstra(signal)  # (F, 13)
         parts = [first, weighted(first, SLOPE), weighted(first, np.convolve(SLOPE, SLOPE))]
         every = np.concatenate(parts, axis=1)  # (F, 39)
-        return normalised(every, self.config.normalise)[::2]  # (T, 39)
+        frames = normalised(every, self.config.normalise)[::2]  # (T, 39)
+        return weighted(frames, triangle(self.config.smooth_frames))
 
     def identity(self) -> dict[str, Any]:
         """Name, layer and settings."""
@@ -98,6 +107,12 @@ def weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     count, reach = len(values), len(weights) // 2
     padded = values[np.clip(np.arange(-reach, count + reach), 0, count - 1)]
     return sum(np.float32(w) * padded[i : i + count] for i, w in enumerate(weights) if w)
+
+
+def triangle(width: int) -> np.ndarray:
+    """Weights (width,) that rise to the middle and fall again; they sum to one."""
+    weights = np.bartlett(width + 2)[1:-1]
+    return weights / weights.sum()
 
 
 def normalised(values: np.ndarray, how: str) -> np.ndarray:
