@@ -1,7 +1,8 @@
 """Configuration: frozen dataclasses hold the defaults, YAML the difference, ``a.b=c`` wins.
 
 An unknown key or a wrong type is refused with file, path and a guess. A recipe YAML has one section
-a purpose, each an inline mapping or the path of a shared YAML (relative to the recipe YAML).
+a purpose, each an inline mapping or the path of a shared YAML (relative to the recipe YAML), and may
+name another recipe YAML as its ``base``, of which it holds the difference.
 """
 
 import dataclasses
@@ -70,20 +71,30 @@ def load_section(conf: Path, name: str, overrides: list[str] | tuple[str, ...] =
 
 
 def load_recipe(conf: Path) -> dict[str, Any]:
-    """A recipe YAML with its sections resolved to mappings."""
+    """A recipe YAML with its sections resolved to mappings, laid over those of its ``base``."""
     conf = Path(conf)
     data = load_yaml(conf)
+    base = data.pop("base", None)
     for name, section in data.items():
         if name not in SECTIONS:
             raise ConfigError(f"{conf}: {name} is not a known section{guess(name, SECTIONS)}")
         if isinstance(section, str) and name != "seed":
             data[name] = load_yaml(conf.parent / section)
-    return data
+    return data if base is None else merge(load_recipe(conf.parent / base), data)
+
+
+def merge(base: dict, changes: dict) -> dict:
+    """``changes`` laid over ``base``: mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = merge(base[key], value) if both else value
+    return merged
 
 
 def load_seed(conf: Path) -> int:
     """The recipe's ``seed`` (default 0)."""
-    seed = load_yaml(conf).get("seed", 0)
+    seed = load_recipe(conf).get("seed", 0)
     if type(seed) is not int or seed < 0:
         raise ConfigError(f"{conf}: seed must be a whole number, got {seed!r}")
     return seed

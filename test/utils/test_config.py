@@ -72,6 +72,14 @@ def test_sections_are_inline_or_files_beside_the_recipe(tmp_path):
     assert load_seed(conf) == 3
 
 
+def test_a_recipe_may_hold_only_the_difference_from_another(tmp_path):
+    (tmp_path / "mini.yaml").write_text("seed: 3\npretrain: {max_steps: 5, optim_conf: {lr: 1}}\n")
+    (tmp_path / "long.yaml").write_text("base: mini.yaml\npretrain: {max_steps: 50}\n")
+    section = load_section(tmp_path / "long.yaml", "pretrain")
+    assert section == {"max_steps": 50, "optim_conf": {"lr": 1}}
+    assert load_seed(tmp_path / "long.yaml") == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
