@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_INDEX = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 CHECK = ROOT / "tools/check_install.py"
 
 
@@ -57,7 +58,12 @@ def test_install_without_a_package_index_ends_in_one_sentence(tmp_path):
         ["bash", str(tmp_path / "tools/install.sh")],
         capture_output=True,
         text=True,
-        env={**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
+        env={
+            **os.environ,
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": "",
+        },
         check=False,
     )
     assert result.returncode == 1

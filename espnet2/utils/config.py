@@ -1,8 +1,8 @@
 """Configuration: frozen dataclasses hold the defaults, YAML the difference, ``a.b=c`` wins.
 
 An unknown key or a wrong type is refused with file, path and a guess. A recipe YAML has one section
-a purpose, each an inline mapping or the path of a shared YAML (relative to the recipe YAML), and may
-name another recipe YAML as its ``base``, of which it holds the difference.
+a purpose, each an inline mapping or the path of a shared YAML (relative to the recipe YAML). It may
+name another recipe YAML as its ``base`` and hold only the difference.
 """
 
 import dataclasses
