@@ -15,8 +15,7 @@ setup(
         "scipy>=1.11",  # FFT convolution, filters of the augmentation
         "soundfile>=0.12",  # audio in and out
         "soxr>=0.3",  # resampling
-        "kaldiio>=2.18",  # Kaldi arks
-        "kaldi-native-fbank>=1.20",  # MFCC teacher, FBANK baseline
+        "kaldi-native-fbank>=1.20",  # FBANK baseline
         "pyarrow>=14",  # the index
         "pyyaml>=6",
         "safetensors>=0.4",
@@ -27,7 +26,6 @@ setup(
             "matplotlib>=3.8",
             "rapidfuzz>=3",  # error rates
             "scikit-learn>=1.3",  # k-means
-            "sentencepiece>=0.2",
             "tensorboard>=2.14",
             "submitit>=1.5",  # --cluster slurm
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus

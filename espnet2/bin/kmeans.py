@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the codebook")
     args = parser.parse_args(argv)
     config = from_dict(TokensConfig, load_section(args.conf, "tokens", args.set), "tokens")
-    seed = load_seed(args.conf)
+    seed = load_seed(args.conf, args.set)
     options = {**to_dict(config), "seed": seed}
     del options["batch_seconds"]  # changes no result
     unit = Unit(

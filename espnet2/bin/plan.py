@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     config = from_dict(PlanConfig, load_section(args.conf, "plan", args.set), "plan")
-    seed = load_seed(args.conf)
+    seed = load_seed(args.conf, args.set)
     sets = [args.dump.absolute() / name for name in ("train", "valid")]
     status = run_units([plan_unit(folder, config, seed) for folder in sets], args)
     if status == 0:

@@ -47,7 +47,7 @@ class WeightNormConv(nn.Module):
 class ConvPositions(nn.Module):
     """Convolutional positions: the output *replaces* the input, there is no residual.
 
-    XEUS was trained so (SPEC 3.6), unlike wav2vec 2.0, which adds the two.
+    XEUS was trained so, unlike wav2vec 2.0, which adds the two.
     """
 
     def __init__(self, dim: int, kernel: int = 128, groups: int = 16):

@@ -38,7 +38,7 @@ class ScaleGradient(torch.autograd.Function):
 class ESPnetSSLModel(nn.Module):
     """Front end, pre-encoder, masker, encoder, losses.
 
-    An utterance's features depend on nothing but the utterance (DEFECTS M1): see ``encode``.
+    An utterance's features depend on nothing but the utterance: see ``encode``.
     """
 
     def __init__(

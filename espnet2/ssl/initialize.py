@@ -9,7 +9,7 @@ from espnet2.nn.cnn_frontend import TimeNorm
 
 
 def xavier_uniform(model: nn.Module) -> None:
-    """Xavier-uniform matrices, zero biases, default norms, gates open (SPEC 3.7).
+    """Xavier-uniform matrices, zero biases, default norms, gates open, as the reference does.
 
     As in the reference, the norms of the weight-normed positions (``weight_g``) are drawn too.
     """

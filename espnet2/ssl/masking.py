@@ -4,7 +4,7 @@ Shapes: B batch, T frames, D feature width.
 Everything is drawn from one table of uniform numbers (B, 2T+1), on the device, without a loop:
 column 0 rounds the number of spans, columns 1..T order the possible starts, the rest draw the
 lengths of the spans. Each utterance's mask depends on its own row and length only; nothing is
-equalised over the batch. The algorithm is SPEC section 4 with overlapping spans.
+equalised over the batch. The algorithm is the reference's, with overlapping spans.
 """
 
 from __future__ import annotations

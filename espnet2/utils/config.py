@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
             data = UniqueKeyLoader(file).get_single_data()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         problem = getattr(error, "problem", None) or error
@@ -56,23 +59,39 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def load_section(conf: Path, name: str, overrides: list[str] | tuple[str, ...] = ()) -> dict:
+def load_section(conf: Path, name: str, overrides: Sequence[str] = ()) -> dict:
     """Section ``name`` of a recipe YAML as plain data, with ``section.key=value`` overrides."""
-    data = load_recipe(conf)
+    section = load_recipe(conf, overrides).get(name) or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{conf}: {name} must be a mapping or a file's path, got {section!r}")
+    return section
+
+
+def load_seed(conf: Path, overrides: Sequence[str] = ()) -> int:
+    """The recipe's ``seed`` (default 0)."""
+    seed = load_recipe(conf, overrides).get("seed", 0)
+    if type(seed) is not int or seed < 0:
+        raise ConfigError(f"{conf}: seed must be a whole number, got {seed!r}")
+    return seed
+
+
+def load_recipe(conf: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A recipe YAML with its sections read, laid over its ``base``, then the overrides."""
+    data = load_layers(Path(conf), [])
     for setting in overrides:
         section = setting.partition("=")[0].partition(".")[0]
         if section not in SECTIONS or "=" not in setting:
             raise ConfigError(
                 f"--set {setting}: must be section.key=value; sections are {', '.join(SECTIONS)}"
             )
-        if section == name:
-            data = override(data, setting)
-    return data.get(name) or {}
+        data = override(data, setting)
+    return data
 
 
-def load_recipe(conf: Path) -> dict[str, Any]:
-    """A recipe YAML with its sections resolved to mappings, laid over those of its ``base``."""
-    conf = Path(conf)
+def load_layers(conf: Path, above: list[Path]) -> dict[str, Any]:
+    """``conf`` laid over its bases; ``above`` are the YAMLs that led here."""
+    if conf.resolve() in above:
+        raise ConfigError(f"{conf} is its own base")
     data = load_yaml(conf)
     base = data.pop("base", None)
     for name, section in data.items():
@@ -80,7 +99,9 @@ def load_recipe(conf: Path) -> dict[str, Any]:
             raise ConfigError(f"{conf}: {name} is not a known section{guess(name, SECTIONS)}")
         if isinstance(section, str) and name != "seed":
             data[name] = load_yaml(conf.parent / section)
-    return data if base is None else merge(load_recipe(conf.parent / base), data)
+    if base is None:
+        return data
+    return merge(load_layers(conf.parent / base, [*above, conf.resolve()]), data)
 
 
 def merge(base: dict, changes: dict) -> dict:
@@ -92,21 +113,19 @@ def merge(base: dict, changes: dict) -> dict:
     return merged
 
 
-def load_seed(conf: Path) -> int:
-    """The recipe's ``seed`` (default 0)."""
-    seed = load_recipe(conf).get("seed", 0)
-    if type(seed) is not int or seed < 0:
-        raise ConfigError(f"{conf}: seed must be a whole number, got {seed!r}")
-    return seed
-
-
 def override(data: dict, setting: str) -> dict:
     """``override(data, "mask.prob=0.1")`` returns a new tree with that leaf replaced."""
     path, _, text = setting.partition("=")
     key, _, rest = path.partition(".")
-    if rest:
-        return {**data, key: override(data.get(key) or {}, f"{rest}={text}")}
-    return {**data, key: yaml.safe_load(text)}
+    if not rest:
+        try:
+            return {**data, key: yaml.safe_load(text)}
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {setting}: {text!r} is not a YAML value") from None
+    inner = data.get(key) or {}
+    if not isinstance(inner, dict):
+        raise ConfigError(f"--set …{setting}: {key} is {inner!r}, it has no keys of its own")
+    return {**data, key: override(inner, f"{rest}={text}")}
 
 
 def from_dict(cls: type[T], data: dict[str, Any], where: str) -> T:

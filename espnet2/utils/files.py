@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from espnet2.utils.errors import DataError
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -73,11 +75,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; a damaged file is a ``ValueError`` that names it."""
+    """The value in a JSON file; a damaged file is a ``DataError`` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno} is not valid JSON: {error.msg}") from None
+        raise DataError(f"{path}:{error.lineno} is not valid JSON: {error.msg}") from None
 
 
 def sha256_file(path: Path) -> str:

@@ -59,10 +59,6 @@ def finished(tmp_path_factory):
     return place, output
 
 
-def scores(place):
-    return json.loads((place / "exp/report/superb.json").read_text())
-
-
 def test_every_stage_leaves_what_the_next_one_reads(finished):
     place, output = finished
     assert "stage 13 (report)" in output
@@ -99,22 +95,20 @@ def test_editing_the_yaml_redoes_only_what_depends_on_it(finished, tmp_path):
     assert output.count("up to date") >= 5
 
 
-def test_a_run_killed_again_and_again_ends_with_the_same_numbers(finished, tmp_path):
+def test_a_run_killed_in_each_stage_ends_with_the_same_numbers(finished, tmp_path):
     place, _ = finished
-    copy, chance = tmp_path / "killed", random.Random(5)
-    kills = 0
-    while kills < 6:
-        process = start(copy)
+    copy, chance, kills = tmp_path / "killed", random.Random(5), 0
+    for stage in range(1, 14):
+        only = (f"--stage={stage}", f"--stop_stage={stage}")
+        process = start(copy, *only)
         try:
-            process.wait(timeout=chance.uniform(1.0, 9.0))
+            process.wait(timeout=chance.uniform(0.3, 2.5))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
         process.communicate()
-        if process.returncode == 0:
-            break
-    finish(start(copy))
-    assert kills > 0
+        finish(start(copy, *only))
+    assert kills >= 6  # a short stage may have ended before its moment came
     assert metrics(copy) == metrics(place)
     assert weights(copy) == weights(place)
 

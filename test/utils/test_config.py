@@ -96,6 +96,32 @@ def test_a_broken_recipe_is_refused_with_file_and_line(tmp_path, text, message):
         load_section(conf, "format")
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("plan.x=[1", r"x=\[1: '\[1' is not a YAML value"),
+        ("plan.x.y=1", "x is 3, it has no keys of its own"),
+        ("plan=words", "plan must be a mapping or a file's path, got 'words'"),
+    ],
+)
+def test_an_override_that_does_not_fit_is_refused(tmp_path, setting, message):
+    (tmp_path / "c.yaml").write_text("plan: {x: 3}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_section(tmp_path / "c.yaml", "plan", [setting])
+
+
+def test_the_seed_can_be_overridden(tmp_path):
+    (tmp_path / "c.yaml").write_text("seed: 3\n")
+    assert load_seed(tmp_path / "c.yaml", ["seed=7", "plan.x=1"]) == 7
+
+
+def test_a_recipe_that_is_its_own_base_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("base: a.yaml\n")
+    with pytest.raises(ConfigError, match=r"a.yaml is its own base"):
+        load_section(tmp_path / "a.yaml", "plan")
+
+
 def test_an_override_of_an_unknown_section_is_refused(tmp_path):
     (tmp_path / "c.yaml").write_text("")
     with pytest.raises(ConfigError, match="--set tokkens.k=1: must be section.key=value"):
