@@ -47,6 +47,7 @@ class CTCModel(nn.Module):
         [0, 1), used in training only.
         """
         scores, lengths = self.log_probs(features, feature_lengths, augment_uniforms)
+        text_lengths = text_lengths.to(features.device)
         loss = F.ctc_loss(
             scores.transpose(0, 1), text, lengths, text_lengths, reduction="sum",
             zero_infinity=True,
@@ -60,8 +61,10 @@ class CTCModel(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """(B, T, L, D) -> natural log-probabilities (B, U, V) in fp32 and their lengths (B,).
 
-        An utterance of under 7 frames (0.16 s) has length 0.
+        An utterance of under 7 frames (0.16 s) has length 0. ``lengths`` may lie on the host, where
+        the training loop leaves them.
         """
+        lengths = lengths.to(features.device)
         x = self.mix(features)  # (B, T, 80)
         if self.training and self.specaug is not None and augment_uniforms is not None:
             x = spec_augment(x, lengths, augment_uniforms, self.specaug)

@@ -52,8 +52,8 @@ def read_examples(
     utterances = read_kaldi(data_dir)
     if [u.utt_id for u in utterances] != features.utt_ids:
         raise DataError(f"{data_dir} has changed since its features were made; run stage 11 again")
-    lines = (data_dir / "utt2corpus").read_text(encoding="utf-8").splitlines()
-    corpus_of = dict(line.split(maxsplit=1) for line in lines)
+    lines = (data_dir / "utt2corpus").read_text(encoding="utf-8").split("\n")
+    corpus_of = dict(line.split(maxsplit=1) for line in lines if line)
     examples = [
         Example(
             utt_id=u.utt_id, row=row, frames=int(features.frames[row]), language=u.language,

@@ -6,8 +6,11 @@ more than ``disk_budget_gb`` is not stored; ``open_features`` then computes the 
 Shapes: T frames of 20 ms, L layers, D width.
 """
 
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +20,11 @@ from espnet2.asr.config import EncoderSpec, FeatureConfig
 from espnet2.asr.encoders import Encoder, build_encoder, checkpoint_in, padded_groups
 from espnet2.data.audio import load_pcm, to_float
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
-from espnet2.data.kaldi import Utterance, read_kaldi
+from espnet2.data.kaldi import Utterance, audio_listing, read_kaldi
+from espnet2.data.tsv import Dropped, write_dropped
 from espnet2.utils.config import to_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import (
-    atomic_path,
-    read_json,
-    sha256_file,
-    sha256_text,
-    write_json,
-    write_text,
-)
+from espnet2.utils.files import atomic_path, read_json, sha256_file, sha256_text, write_json
 from espnet2.utils.logs import log
 
 BYTES = 2  # of a bfloat16 or float16
@@ -112,7 +109,7 @@ def write_features(
         data_dir=data_dir, encoder=encoder, export=export, config=config, device=device
     )
     utterances, lengths = measured(data_dir, out)
-    forget_other_chunks(out, source, lengths)
+    settings = forget_other_chunks(out, source, lengths)
     built = source.build()
     frames = num_frames(lengths)
     size_gb = int(frames.sum()) * built.num_layers * built.dim * BYTES / 1e9
@@ -128,7 +125,7 @@ def write_features(
             "num_layers": built.num_layers, "dim": built.dim, "dtype": config.dtype,
             "chunks": names, "chunk_rows": [len(rows) for rows in groups],
             "content": [sha256_file(out / name) for name in names],
-            "settings": read_json(out / "settings.json"),
+            "settings": settings,
         },
     )  # fmt: skip
     hours = float(lengths.sum()) / SAMPLE_RATE_HZ / 3600
@@ -137,8 +134,11 @@ def write_features(
     return {"hours": hours, "gb": size_gb}
 
 
-def forget_other_chunks(out: Path, source: FeatureSource, lengths: np.ndarray) -> None:
-    """Keep the chunks of an interrupted run with these settings; remove all others."""
+def forget_other_chunks(out: Path, source: FeatureSource, lengths: np.ndarray) -> dict[str, Any]:
+    """Keep the chunks of an interrupted run with these settings; remove all others.
+
+    Returns the settings without the times of files: the same features have the same record.
+    """
     export = source.encoder.path or source.export
     has_weights = source.encoder.kind == "export" and export is not None
     settings = {
@@ -147,27 +147,30 @@ def forget_other_chunks(out: Path, source: FeatureSource, lengths: np.ndarray) -
         "weights": sha256_file(checkpoint_in(export)) if has_weights else None,
         "audio": sha256_text(f"{sha256_file(source.data_dir / 'wav.scp')} {lengths.tolist()}"),
     }
+    begun = {**settings, "files": audio_listing(source.data_dir)}
     saved, is_complete = out / "settings.json", (out / "features.json").is_file()
-    if is_complete or not saved.is_file() or read_json(saved) != settings:
+    if is_complete or not saved.is_file() or read_json(saved) != begun:
         for path in [*out.glob("*.bin"), *out.glob("features.json")]:
             path.unlink()
-    write_json(saved, settings)
+    write_json(saved, begun)
+    return settings
 
 
 def measured(data_dir: Path, out: Path) -> tuple[list[Utterance], np.ndarray]:
     """Utterances of a directory and their samples at 16 kHz; unreadable ones have none."""
     utterances = read_kaldi(data_dir)
-    lengths, dropped = [], ["utt_id\treason\tdetail\n"]
+    lengths, dropped = [], []
     for utterance in utterances:
         try:
             lengths.append(len(read_wave(utterance)))
         except (DataError, OSError) as error:
             lengths.append(0)
-            dropped.append(f"{utterance.utt_id}\tunreadable audio\t{error}\n")
-            continue
+            reason, detail = "unreadable audio", str(error)
+        else:
+            reason, detail = "shorter than a frame", f"{lengths[-1]} samples"
         if not num_frames(lengths[-1]):
-            dropped.append(f"{utterance.utt_id}\tshorter than a frame\t{lengths[-1]} samples\n")
-    write_text(out / "dropped.tsv", "".join(dropped))
+            dropped.append(Dropped(utt_id=utterance.utt_id, reason=reason, detail=detail))
+    write_dropped(out / "dropped.tsv", dropped)
     return utterances, np.array(lengths, dtype=np.int64)
 
 
@@ -200,7 +203,8 @@ def write_chunk(
     offsets = np.cumsum(frames) - frames
     shape = (max(int(frames.sum()), 1), encoder.num_layers, encoder.dim)
     with atomic_path(path) as part:
-        table = np.memmap(part, dtype=np.uint16, mode="w+", shape=shape)
+        reserve(part, math.prod(shape) * BYTES)
+        table = np.memmap(part, dtype=np.uint16, mode="r+", shape=shape)
         for rows in padded_groups(lengths, config.batch_s):
             rows = [row for row in rows if frames[row]]
             waves = [read_wave(utterances[row]) for row in rows]
@@ -209,6 +213,18 @@ def write_chunk(
                 table[place] = x.view(torch.uint16).numpy()
         table.flush()
         del table
+
+
+def reserve(path: Path, num_bytes: int) -> None:
+    """Create a file that owns its disk space.
+
+    A map of a sparse file would end the process with SIGBUS on a full disk; this is an OSError.
+    """
+    with open(path, "wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def encode(encoder: Encoder, waves: list[np.ndarray], config: FeatureConfig) -> list[Tensor]:

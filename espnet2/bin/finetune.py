@@ -12,6 +12,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from espnet2.data.kaldi import audio_listing
 from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config
 from espnet2.utils.cli import positive, run_main, step_parser
 from espnet2.utils.config import load_section, to_dict
@@ -64,7 +65,10 @@ def feature_unit(
         },
         marker=out / ".features.done",
         inputs=[data_dir / "wav.scp", data_dir / "utt2dur", *deciding_files(spec.kind, export)],
-        options={"encoder": to_dict(spec), "config": to_dict(config.features)},
+        options={
+            "encoder": to_dict(spec), "config": to_dict(config.features),
+            "audio": audio_listing(data_dir),
+        },
         outputs=[out / "features.json"],
     )  # fmt: skip
 

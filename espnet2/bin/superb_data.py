@@ -56,11 +56,12 @@ def language_unit(
 
 
 def wav_listing(folder: Path) -> str:
-    """Digest of the names and sizes of a language's audio: a removed or changed file is noticed."""
+    """Digest of names, sizes and times of a language's audio: a changed file is noticed."""
     if not folder.is_dir():
         return "missing"
     with os.scandir(folder) as entries:
-        files = sorted((entry.name, entry.stat().st_size) for entry in entries)
+        found = [(entry.name, entry.stat()) for entry in entries]
+    files = sorted((name, about.st_size, about.st_mtime_ns) for name, about in found)
     return sha256_text(repr(files))
 
 

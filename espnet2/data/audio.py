@@ -173,6 +173,13 @@ def encode_flac(samples: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def encode_wav(samples: np.ndarray) -> bytes:
+    """16 kHz mono 16-bit WAV of (num_samples,) int16."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
 def decode_flac(data: bytes) -> np.ndarray:
     """(num_samples,) float32 in ±1 of FLAC bytes from a shard. Raises DataError."""
     try:

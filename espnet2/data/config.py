@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from espnet2.utils.errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True)
 class FormatConfig:
@@ -38,6 +40,12 @@ class CombineConfig:
 
     valid_ratio: float = 0.02
     """Share of recordings held out for validation, chosen by a seeded hash of the recording."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.valid_ratio < 1:
+            raise ConfigError(
+                f"combine.valid_ratio must be at least 0 and under 1, got {self.valid_ratio}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

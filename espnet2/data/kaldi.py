@@ -13,7 +13,7 @@ from pathlib import Path
 
 from espnet2.data.audio import source_file
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import write_text
+from espnet2.utils.files import sha256_text, write_text
 
 UNKNOWN_LANGUAGE = "und"  # ISO 639-3 for "undetermined"
 MAX_SHOWN_PROBLEMS = 20
@@ -229,6 +229,23 @@ def check_speakers(spk2utt: Table, utt2spk: Table | None) -> None:
     for utt, entry in (utt2spk or {}).items():
         if utt not in listed:
             utt2spk.complain(entry.line, f"{utt} is missing from spk2utt")
+
+
+def audio_listing(folder: Path) -> str:
+    """Digest of path, size and time of change of all audio: a replaced file is noticed."""
+    wav = Path(folder) / "wav.scp"
+    if not wav.is_file():
+        return "missing"
+    paths = {str(source_file(entry.value)) for entry in Table(wav, []).read().values()}
+    return sha256_text(repr([(path, *size_and_time(Path(path))) for path in sorted(paths)]))
+
+
+def size_and_time(path: Path) -> tuple[int, ...]:
+    """Bytes and time of change (ns) of a file; empty where there is none."""
+    if not path.is_file():
+        return ()
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
 
 
 def write_kaldi(folder: Path, utterances: Iterable[Utterance]) -> None:

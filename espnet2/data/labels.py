@@ -15,7 +15,7 @@ from espnet2.data.frames import num_frames
 from espnet2.data.index import Index
 from espnet2.utils.config import from_dict, to_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, read_json, sha256_file, write_json
+from espnet2.utils.files import read_json, sha256_file, write_bytes, write_json
 
 MAX_CLUSTERS = 2**16  # what uint16 can count
 DTYPE = np.dtype("<u2")
@@ -125,8 +125,7 @@ def frames_by_shard(index: Index) -> dict[str, int]:
 
 def write_labels(path: Path, ids: np.ndarray) -> None:
     """Write the ids of one shard (frames,) atomically."""
-    with atomic_path(path) as part:
-        np.ascontiguousarray(ids, dtype=DTYPE).tofile(part)
+    write_bytes(path, np.ascontiguousarray(ids, dtype=DTYPE).tobytes())
 
 
 def write_info(folder: Path, info: LabelsInfo, **more: Any) -> None:

@@ -120,7 +120,7 @@ def transcripts(root: Path, corpora: list[str], language: str, tracks: list[str]
 def read_lines(path: Path, dropped: list[Dropped]) -> Iterator[tuple[str, str]]:
     """(utt_id, words) of each line; a line of under three fields goes to ``dropped``."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from None
     for number, line in enumerate(lines, 1):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from espnet2.data.labels import MAX_CLUSTERS
 from espnet2.utils.errors import ConfigError, DataError
-from espnet2.utils.files import atomic_path, sha256_file
+from espnet2.utils.files import sha256_file, write_bytes
 
 FILE = "codebook.safetensors"
 
@@ -53,12 +53,11 @@ class Codebook:
 def save_codebook(folder: Path, codebook: Codebook) -> str:
     """Write the codebook atomically; returns the file's hash."""
     path = Path(folder) / FILE
-    with atomic_path(path) as part:
-        save_file(
-            {"centroids": np.ascontiguousarray(codebook.centroids, dtype=np.float32)},
-            part,
-            metadata={"teacher": json.dumps(codebook.teacher, sort_keys=True)},
-        )
+    data = save(
+        {"centroids": np.ascontiguousarray(codebook.centroids, dtype=np.float32)},
+        metadata={"teacher": json.dumps(codebook.teacher, sort_keys=True)},
+    )
+    write_bytes(path, data)  # the library's own writer hides a full disk
     return sha256_file(path)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from espnet2.asr.config import TASKS, BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
 from espnet2.data.superb import SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
-from espnet2.utils.config import from_dict, to_dict
+from espnet2.utils.config import from_dict, merge, to_dict
 from espnet2.utils.errors import ConfigError
 
 TRACKS = ("10min", "1h")
@@ -128,24 +128,17 @@ def task_settings(config: FinetuneConfig, task: str) -> dict[str, Any]:
     }
 
 
-def merge(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``data`` with ``changes`` laid over it, mapping by mapping."""
-    merged = dict(data)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
 def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:
     """The training loop's settings: the cell's, its learning rate, a copy a validation.
 
-    A schedule in three stages ends with the cell unless the YAML says otherwise.
+    Raises:
+        ConfigError: no validation, so no checkpoints best on dev to average.
     """
+    where = f"finetune.training of {cell.task}"
     data = merge(cell.training, {"optim_conf": {"lr": cell.learning_rate}})
-    if data.get("scheduler") == "tristagelr":
-        data = merge({"scheduler_conf": {"max_steps": data.get("max_steps", 1)}}, data)
-    data.setdefault("valid_interval_steps", TrainConfig.valid_interval_steps)
-    data["intermediate_interval_steps"] = max(data["valid_interval_steps"], 1)
+    interval = data.setdefault("valid_interval_steps", TrainConfig.valid_interval_steps)
+    if not interval:
+        raise ConfigError(f"{where}: valid_interval_steps must be at least 1: dev picks the model")
+    data["intermediate_interval_steps"] = interval
     data["valid_batches"] = valid_batches
-    return train_config(data, f"finetune.training of {cell.task}")
+    return train_config(data, where)

@@ -1,6 +1,9 @@
 """Checkpoints: whole or absent, tensors only, and the newest readable one is found again."""
 
+import errno
+import os
 import re
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +16,7 @@ from espnet2.utils.files import atomic_path
 from espnet2.utils.logs import log
 
 STEP_FILE = re.compile(r"step_(\d{7,})\.pth")
+FULL_BYTES = 2**20  # a disk with less left is full
 
 # Settings that may change between two starts of one run: no step depends on them.
 FREE_KEYS = frozenset({
@@ -36,8 +40,25 @@ def saved_steps(folder: Path) -> list[int]:
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; a crash at any moment leaves the old file or the new one."""
     # Given a path, torch would write the temporary name into the file.
-    with atomic_path(path) as part, open(part, "wb") as file:
-        torch.save(state, file)
+    with atomic_path(path) as part:
+        try:
+            with open(part, "wb") as file:
+                torch.save(state, file)
+        except (OSError, RuntimeError) as error:
+            raise disk_error(error, path) from None
+
+
+def disk_error(error: Exception, path: Path) -> Exception:
+    """The OSError, naming ``path``, that torch hid in ``error``; ``error`` itself if there is none.
+
+    On a full disk torch raises a RuntimeError about positions in the file.
+    """
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, OSError) and cause.errno:
+            return OSError(cause.errno, cause.strerror, str(path))
+    if shutil.disk_usage(path.parent).free < FULL_BYTES:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return error
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

@@ -79,8 +79,13 @@ def exported_config(trained: dict[str, Any], num_classes: int) -> dict[str, Any]
 
 
 def check_utterance(dump: Path) -> tuple[str, Tensor]:
-    """Id and samples (1, N) of the first validation utterance, at most ten seconds of it."""
+    """Id and samples (1, N) of the first validation utterance, at most ten seconds of it.
+
+    Where nothing was held out, the first one of the training set.
+    """
     index = Index.open(dump / "valid")
+    if not len(index):
+        index = Index.open(dump / "train")
     audio = torch.from_numpy(index.audio(0)[:LONGEST_CHECK_SAMPLES])
     return index.utt_ids[0], audio[None]
 

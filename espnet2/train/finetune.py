@@ -17,6 +17,7 @@ from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.data import Collator, FixedBatches, TrainBatches, trainable
 from espnet2.asr.specaug import num_uniforms
 from espnet2.asr.vocabulary import Vocabulary
+from espnet2.data.tsv import Dropped, write_dropped
 from espnet2.train.average import average
 from espnet2.train.cells import CellConfig, loop_config
 from espnet2.train.checkpoint import save_tensors, step_path
@@ -25,11 +26,11 @@ from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
 from espnet2.utils.config import load_yaml, to_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import sha256_file, write_text
+from espnet2.utils.files import sha256_file
 from espnet2.utils.logs import log
 from espnet2.utils.seeding import seed_for
 
-HEADER = "utt_id\treason\tdetail\n"
+TABLES = ("text", "utt2lang", "utt2corpus")  # of a split: they decide targets and membership
 
 
 def run_cell(
@@ -77,7 +78,10 @@ def prepare(
         if vocabulary is None:
             vocabulary = Vocabulary.from_targets(example.target for example in examples)
         kept, dropped = trainable(examples, vocabulary)
-        rows += [f"{utt}\t{reason}\t{split}: {detail}\n" for utt, reason, detail in dropped]
+        rows += [
+            Dropped(utt_id=utt_id, reason=reason, detail=f"{split}: {detail}")
+            for utt_id, reason, detail in dropped
+        ]
         hours = sum(example.frames for example in kept) / 50 / 3600
         log(
             f"{cell.name} {split}: in: {len(examples)} utts -> out: {len(kept)} utts / "
@@ -88,7 +92,7 @@ def prepare(
                 f"{source.data_dir(split)}: no utterance is left, see {out}/dropped.tsv"
             )
         collators[split] = Collator(kept, features, vocabulary, cell.batches)
-    write_text(out / "dropped.tsv", HEADER + "".join(rows))
+    write_dropped(out / "dropped.tsv", rows)
     return collators, vocabulary
 
 
@@ -99,7 +103,7 @@ def cell_settings(source: CellData, cell: CellConfig, train_set: Collator) -> di
         f"{split}/{name}": sha256_file(path)
         for split in ("train", "dev")
         for name, path in (
-            ("text", source.data_dir(split) / "text"),
+            *((name, source.data_dir(split) / name) for name in TABLES),
             ("features", source.features / f"{source.track}_{split}" / "features.json"),
         )
     }
@@ -129,12 +133,13 @@ def start_over_if_changed(out: Path, settings: dict[str, Any]) -> None:
     if all(old.get(key) == value for key, value in settings.items()):
         return
     log(f"{out} was made with other settings or data; starting over")
-    keep = out / "dropped.tsv"
+    kept = (out / "dropped.tsv", saved)
     for path in out.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path != keep and not path.name.startswith("."):
+        elif path not in kept and not path.name.startswith("."):
             path.unlink()
+    saved.unlink()  # last: until then the next start begins over again
 
 
 def average_best(out: Path, count: int) -> float:

@@ -72,10 +72,9 @@ def train(
 
 
 def validate_if_due(trainer: Trainer, valid: Batches | None, reporter: Reporter) -> None:
-    """Validate at the interval and after the last step."""
-    config, step = trainer.config, trainer.step
-    is_due = config.valid_interval_steps and step % config.valid_interval_steps == 0
-    if valid is None or not (is_due or step == config.max_steps):
+    """Validate at the interval and after the last step; an interval of 0 never does."""
+    config, step, interval = trainer.config, trainer.step, trainer.config.valid_interval_steps
+    if valid is None or not interval or (step % interval and step != config.max_steps):
         return
     with reporter.clock.paused(), autocast(trainer.world.device, trainer.dtype):
         steps = valid.loader(0, config.valid_batches, 0)

@@ -1,5 +1,7 @@
 """Batches of the probe: which utterances, in what order, how padded."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from espnet2.asr.data import (
     bucket_frames,
     fill_batches,
     frames_needed,
+    read_examples,
     trainable,
 )
 from espnet2.asr.vocabulary import Vocabulary
@@ -117,6 +120,16 @@ def test_decoding_visits_every_utterance_once(cell):
     vocabulary = Vocabulary.from_targets(["[fra] A"])
     seen = [u for utt_ids, _, _ in batches_to_decode(cell, "test", vocabulary, 2) for u in utt_ids]
     assert sorted(seen) == sorted(example.utt_id for example in cell.open("test")[1])
+
+
+def test_only_a_line_feed_ends_a_line_of_utt2corpus(cell, tmp_path):
+    shutil.copytree(cell.data_dir("dev"), tmp_path / "dev")
+    features, before = cell.open("dev")
+    table = tmp_path / "dev/utt2corpus"
+    table.write_text(table.read_text().replace(" real\n", " a\u2028b\n"), encoding="utf-8")
+    examples = read_examples(tmp_path / "dev", features, "joint", [])
+    assert {example.corpus for example in examples} == {"a\u2028b"}
+    assert len(examples) == len(before)
 
 
 def test_features_of_other_data_are_refused(cell, tmp_path):

@@ -1,5 +1,8 @@
 """Cached features: the same as live ones, resumable, nothing lost in silence."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -83,6 +86,32 @@ def test_chunks_of_other_settings_are_not_reused(tmp_path):
     write(tmp_path, FeatureConfig(chunk_s=2))
     after = read_json(tmp_path / "features/features.json")["content"]
     assert before != after
+
+
+def test_chunks_of_audio_that_was_replaced_are_not_reused(tmp_path):
+    ids = make_split(tmp_path / "data", per_language=2)
+    write(tmp_path)
+    before = (tmp_path / "features/features.json").read_bytes()
+    (tmp_path / "features/features.json").unlink()  # as a run that was killed before its end
+    wav = tmp_path / "data/wav" / f"{ids[0]}.wav"
+    audio, rate_hz = soundfile.read(wav)
+    soundfile.write(wav, audio[::-1], rate_hz)
+    os.utime(wav, ns=(0, 0))
+    write(tmp_path)
+    assert (tmp_path / "features/features.json").read_bytes() != before
+
+
+def test_a_full_disk_is_an_error_that_names_the_chunk(tmp_path, monkeypatch):
+    make_split(tmp_path / "data", per_language=2)
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", no_space)
+    with pytest.raises(OSError, match=r"No space left on device: .*000\.bin") as error:
+        write(tmp_path)
+    assert error.value.errno == errno.ENOSPC
+    assert list((tmp_path / "features").glob("*.bin")) == []
 
 
 def test_unreadable_and_tiny_audio_has_no_frames_and_a_reason(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from espnet2.asr import layer_mix
 from espnet2.asr.config import ProbeConfig, SpecAugConfig
 from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.layer_mix import LayerMix
@@ -75,6 +76,31 @@ def test_the_loss_is_summed_over_utterances():
     torch.testing.assert_close(output.loss_sum, sum(parts))
     assert output.weight == 2
     assert [x.item() for x in output.counts["nats_per_token"]] == [output.loss_sum.item(), 4]
+
+
+def test_lengths_on_the_host_meet_features_on_another_device(monkeypatch):
+    monkeypatch.setattr(layer_mix, "cast_like", lambda x, like: x)  # asks autocast: not on meta
+    model = small_model().train().to("meta")
+    features, uniforms = torch.zeros(2, 40, 3, 5), torch.zeros(2, num_uniforms(SMALL.specaug))
+    scores, lengths = model.log_probs(
+        features.to("meta"), torch.tensor([40, 33]), uniforms.to("meta")
+    )
+    assert (scores.device.type, lengths.device.type) == ("meta", "meta")
+    assert scores.shape == (2, 17, 7)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_step_on_a_gpu_takes_lengths_from_the_host():
+    model = small_model().cuda()
+    text, text_lengths = torch.tensor([[2, 3, 3], [4, 0, 0]]), torch.tensor([3, 1])
+    uniforms = torch.rand(2, num_uniforms(SMALL.specaug))
+    output = model(
+        torch.randn(2, 40, 3, 5).cuda(), torch.tensor([40, 33]), text.cuda(), text_lengths,
+        uniforms.cuda(),
+    )  # fmt: skip
+    output.loss_sum.backward()
+    assert output.loss_sum.isfinite()
+    assert {x.device.type for x in output.counts["nats_per_token"]} == {"cuda"}
 
 
 def test_subsampled_lengths_are_those_of_the_convolutions():

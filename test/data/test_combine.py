@@ -5,7 +5,7 @@ from espnet2.data.combine import combine, uniform_hash
 from espnet2.data.config import CombineConfig
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.tsv import read_dropped
-from espnet2.utils.errors import DataError
+from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import read_json
 
 
@@ -58,6 +58,12 @@ def test_at_least_one_recording_validates_and_none_when_not_asked(tmp_path):
     rows = [row("a", i) for i in range(5)]
     assert len(combine_rows(tmp_path / "1", ratio=1e-9, a=rows)[1]) == 1
     assert len(combine_rows(tmp_path / "2", ratio=0.0, a=rows)[1]) == 0
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.0, float("nan")])
+def test_a_share_that_leaves_no_training_set_is_refused(ratio):
+    with pytest.raises(ConfigError, match="valid_ratio must be at least 0 and under 1, got"):
+        CombineConfig(valid_ratio=ratio)
 
 
 def test_equal_audio_of_two_corpora_is_kept_once(tmp_path):

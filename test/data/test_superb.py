@@ -1,5 +1,7 @@
 """ML-SUPERB: reading the tree, what is dropped and why, Kaldi directories out."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -75,6 +77,21 @@ def test_everything_left_out_has_a_reason(tmp_path):
         ("004", "over 20 s"),
         ("005", "wav missing"),
     }
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    lines = ["ID_001 x un\u2028deux", "ID_002 x trois\u0085quatre"]
+    root = make_language(tmp_path, "fleurs", "fra", lines)
+    kept, dropped = rows_of(root, "fra", "train")
+    assert ([row.text for row in kept], dropped) == (["UN DEUX", "TROIS QUATRE"], [])
+
+
+def test_audio_that_was_replaced_is_noticed_at_the_same_size(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"one")
+    os.utime(tmp_path / "a.wav", ns=(0, 1))
+    before = superb_data.wav_listing(tmp_path)
+    os.utime(tmp_path / "a.wav", ns=(0, 2))
+    assert superb_data.wav_listing(tmp_path) != before
 
 
 def test_long_utterances_stay_in_test_and_go_in_dev(tmp_path):

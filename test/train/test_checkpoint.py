@@ -1,5 +1,8 @@
 """Checkpoints are whole or refused, and old ones go only when newer ones are good."""
 
+import errno
+import resource
+
 import pytest
 import torch
 from torch import nn
@@ -83,6 +86,35 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
         save_steps(tmp_path, 5)
     assert step_path(tmp_path, 5).read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def small_files():
+    """No file may grow over 64 KiB: the disk is full then."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_write_that_fails_inside_torch_is_an_error_of_the_disk(tmp_path, small_files):
+    with pytest.raises(OSError, match="x.pth") as error:
+        save_tensors(tmp_path / "x.pth", {"w": torch.zeros(2**16)})
+    assert error.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_torchs_own_words_for_a_full_disk_are_translated(tmp_path, monkeypatch):
+    def fail(state, file):
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        save_tensors(tmp_path / "x.pth", {})
+    monkeypatch.setattr("espnet2.train.checkpoint.FULL_BYTES", 2**80)
+    with pytest.raises(OSError, match="x.pth") as error:
+        save_tensors(tmp_path / "x.pth", {})
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_weights_of_another_model_are_refused(tmp_path):

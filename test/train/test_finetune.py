@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib.util
+import os
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,7 @@ def test_the_matrix_is_every_combination_with_the_long_tasks_first():
     assert listed[4].corpora == ["real"]
     assert listed[0].corpora == []
     assert (listed[0].probe.output_size, listed[-1].probe.output_size) == (256, 64)
-    assert loop_config(listed[-1], 1).scheduler_conf == {"max_steps": 4}
+    assert loop_config(listed[-1], 1).schedule().max_steps == 4
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,10 @@ def test_the_matrix_is_every_combination_with_the_long_tasks_first():
         ({"seeds": [1, 1]}, r"hold nothing twice, got \[1, 1\]"),
         ({"by_task": {"lid": {"seeds": [2]}}}, "by_task may change probe, batches, training"),
         ({"training": {"max_step": 1}}, "max_step is not a known key; did you mean 'max_steps'"),
+        (
+            {"training": {"max_steps": 1, "valid_interval_steps": 0}},
+            "must be at least 1: dev picks",
+        ),
         ({"probe": {"attention_heads": 7}}, "must be even and a multiple of attention_heads"),
         ({"encoders": {"x": {"kind": "hubert"}}}, "kind must be one of export, random, fbank"),
     ],
@@ -152,6 +158,46 @@ def test_other_settings_start_the_cell_over(source, tmp_path):
     assert not (tmp_path / "changed/score.json").exists()
     assert read_metrics(tmp_path / "changed/metrics.jsonl")[0]["step"] == 3
     assert load_yaml(tmp_path / "changed/config.yaml")["cell"]["seed"] == 1
+
+
+def test_a_start_over_that_is_killed_is_begun_again(tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("cell: 1\n")
+    for name in ("a.pth", "z.pth", "dropped.tsv"):
+        (tmp_path / name).touch()
+
+    def kill(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", kill)
+        module.start_over_if_changed(tmp_path, {"cell": 2})
+    removed, unlink = [], Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path: (removed.append(path.name), unlink(path)))
+    module.start_over_if_changed(tmp_path, {"cell": 2})
+    assert sorted(removed[:-1]) == ["a.pth", "z.pth"]
+    assert removed[-1] == "config.yaml"
+
+
+def test_the_corpora_and_languages_decide_a_cell(source, tmp_path):
+    collators, _ = module.prepare(tmp_path, source, tiny_cell())
+    inputs = module.cell_settings(source, tiny_cell(), collators["train"])["inputs"]
+    names = ("features", "text", "utt2corpus", "utt2lang")
+    assert sorted(inputs) == [f"{split}/{name}" for split in ("dev", "train") for name in names]
+
+
+def test_audio_that_was_replaced_makes_the_features_anew(source, tmp_path):
+    config = finetune_config(SECTION, "test")
+    args = Namespace(data=tmp_path, export=None, out=tmp_path / "out", ngpu=0)
+    wav = tmp_path / "a.wav"
+    wav.write_bytes(b"one")
+    (tmp_path / "10min/train").mkdir(parents=True)
+    (tmp_path / "10min/train/wav.scp").write_text(f"a {wav}\n")
+    seen = set()
+    for time_ns in (1, 1, 2):
+        os.utime(wav, ns=(0, time_ns))
+        unit = command.feature_unit(config, "fbank", "10min", "train", args)
+        seen.add(unit.options["audio"])
+    assert len(seen) == 2
 
 
 def test_an_untrained_cell_is_refused(tmp_path):

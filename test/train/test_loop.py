@@ -105,6 +105,12 @@ def test_validation_is_written_beside_its_constants(tmp_path):
     assert rows[0]["majority_share"] == 0.25
 
 
+def test_an_interval_of_zero_never_validates(tmp_path):
+    config = tiny_config(valid_interval_steps=0)
+    train(TinyModel(), TinyBatches(), config, tmp_path, ALONE, valid=TinyBatches())
+    assert {row["split"] for row in read_metrics(tmp_path / "metrics.jsonl")} == {"train"}
+
+
 def test_sigterm_saves_and_the_next_start_goes_on(tmp_path):
     class Interrupted(TinyBatches):
         def batch(self, step):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_dump import NUM_CLUSTERS, TAG, make_dump, write_recipe
 
+from espnet2.data.index import Index, write_index
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_weights
@@ -13,7 +14,7 @@ from espnet2.train.batches import majority_share, validation_batches
 from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
 from espnet2.train.config import Phase, TrainConfig
 from espnet2.train.distributed import World
-from espnet2.train.export import export
+from espnet2.train.export import check_utterance, export
 from espnet2.train.metrics import read_metrics
 from espnet2.train.pretrain import pretrain
 from espnet2.utils.config import load_yaml
@@ -130,6 +131,17 @@ def test_the_export_tells_what_it_is_and_what_was_compared(exported):
     assert {file["max_abs_difference"] for file in report["files"].values()} == {0.0}
     tokens = load_yaml(exported / "config.yaml")["token_list"]
     assert tokens == ["0", "1", "2", "3", "<unk>", "<sos/eos>"]
+
+
+def test_where_nothing_is_held_out_the_export_is_compared_on_training_data(dump, tmp_path):
+    index = Index.open(dump / "train")
+    write_index(tmp_path / "train/index.arrow", index.table)
+    write_index(tmp_path / "valid/index.arrow", index.table.slice(0, 0))
+    for shard in {shard.split("/")[0] for shard in index.shards.names}:
+        (tmp_path / shard).symlink_to(dump / shard)
+    utt_id, speech = check_utterance(tmp_path)
+    assert utt_id == index.utt_ids[0]
+    assert speech.shape == (1, min(index.num_samples[0], 160_000))
 
 
 def test_nothing_to_export_is_one_sentence(dump, tmp_path):

@@ -11,12 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import soundfile
-
-from espnet2.data.audio import load_pcm
+from espnet2.data.audio import encode_wav, load_pcm
 from espnet2.data.corpora.clips import Clip, Dropped, dropped_table, minutes
 from espnet2.data.corpora.splits import LISTS, Splits
-from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.kaldi import Utterance, write_kaldi
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_text
@@ -42,7 +39,7 @@ def write_list(folder: Path, name: str, clips: list[Clip]) -> None:
     (folder / "wav").mkdir(parents=True, exist_ok=True)
     for clip in clips:
         samples = load_pcm(str(clip.path)).samples
-        soundfile.write(folder / "wav" / f"{clip.utt_id}.wav", samples, SAMPLE_RATE_HZ)
+        (folder / "wav" / f"{clip.utt_id}.wav").write_bytes(encode_wav(samples))
     (folder / name).write_text(
         "".join(f"{clip.utt_id} {clip.language} {clip.text}\n" for clip in clips), encoding="utf-8"
     )
