@@ -67,6 +67,8 @@ def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
     modules = [words[2] for words in commands if words[1] == "-m"]
     assert len(modules) == 14  # the label step runs for two sets
     assert str(tmp_path / "my data" / "dumpdir") in commands[3]
+    score = commands[modules.index("espnet2.bin.score") - len(modules)]
+    assert score[score.index("--seeds") + 1] == "1"  # as stage 11
     assert all(words[words.index("--nj") + 1] == "3" for words in commands if words[1] == "-m")
     assert list(tmp_path.iterdir()) == []
 

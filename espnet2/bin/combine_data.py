@@ -1,17 +1,18 @@
 """Stage 3: formatted corpora become one training and one validation set.
 
-python3 -m espnet2.bin.combine_data --conf conf/mini.yaml --dump dump --corpora tuxpaint synth
+python3 -m espnet2.bin.combine_data --conf conf/mini.yaml --data data --dump dump
 
 Writes DUMP/{train,valid}/index.arrow (pointing into the corpora's shards) and DUMP/hours.json,
-and prints the hours by corpus and language. Without --corpora: every formatted corpus of DUMP.
+and prints the hours by corpus and language. The corpora are the data directories of DATA, as in
+stage 2; what else an earlier run left in DUMP stays out.
 """
 
 from pathlib import Path
 
 from espnet2.data.config import CombineConfig
+from espnet2.data.corpus_dirs import find_corpora
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
-from espnet2.utils.errors import DataError
 from espnet2.utils.units import Unit, run_units
 
 
@@ -19,15 +20,16 @@ def main(argv: list[str] | None = None) -> int:
     """Combine the corpora."""
     parser = step_parser(__doc__)
     parser.add_argument("--dump", type=Path, required=True, help="folder of the formatted corpora")
-    parser.add_argument("--corpora", nargs="+", help="names of the corpora; default: all")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--data", type=Path, nargs="+", metavar="DIR",
+                       help="data directories, or folders of them")  # fmt: skip
+    which.add_argument("--corpora", nargs="+", help="names of the corpora instead")
     args = parser.parse_args(argv)
     config = from_dict(CombineConfig, load_section(args.conf, "combine", args.set), "combine")
     dump = args.dump.absolute()
-    corpora = args.corpora or [p.parent.parent.name for p in dump.glob("*/shards/000.arrow")]
-    if not corpora:
-        raise DataError(f"{dump}: holds no formatted corpus; run stage 2 (format) first")
+    corpora = args.corpora or [path.name for path in find_corpora(args.data)]
     corpora = sorted(set(corpora), key=str.encode)
-    seed = load_seed(args.conf)
+    seed = load_seed(args.conf, args.set)
     unit = Unit(
         name="combine",
         entry="espnet2.data.combine:combine",

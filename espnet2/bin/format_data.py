@@ -10,10 +10,10 @@ DUMP/<corpus>/{shards/NNN.ark,index.arrow,wav.scp,dropped.tsv}. One unit is one 
 from pathlib import Path
 
 from espnet2.data.config import FormatConfig
+from espnet2.data.corpus_dirs import find_corpora
 from espnet2.data.manifest import plan_shards
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
-from espnet2.utils.errors import DataError
 from espnet2.utils.units import Unit, run_units
 
 
@@ -32,24 +32,6 @@ def main(argv: list[str] | None = None) -> int:
         shards += [shard_unit(path, data.name, config, manifests[path]) for path in manifests]
         merges.append(merge_unit(out, list(manifests), config))
     return run_units(shards, args) or run_units(merges, args)
-
-
-def find_corpora(folders: list[Path]) -> list[Path]:
-    """The data directories that ``folders`` are or hold. Raises DataError."""
-    found = []
-    for folder in folders:
-        inside = [path.parent for path in sorted(folder.glob("*/wav.scp"))]
-        inside = [path for path in inside if path.name != "noise"]
-        if (folder / "wav.scp").is_file():
-            inside = [folder]
-        if not inside:
-            raise DataError(f"{folder}: no wav.scp here or one folder below; run stage 1 first")
-        found += inside
-    names = [path.name for path in found]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise DataError(f"two data directories are named {min(twice)}; a corpus needs its own name")
-    return found
 
 
 def shard_unit(manifest: Path, corpus: str, config: FormatConfig, stamps: str) -> Unit:

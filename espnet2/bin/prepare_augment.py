@@ -9,8 +9,11 @@ audio (babble), and cut from the recordings of DATA/noise if that data directory
 from pathlib import Path
 
 from espnet2.data.config import BankConfig
+from espnet2.data.kaldi import read_kaldi
+from espnet2.data.manifest import file_stamp
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.files import sha256_text
 from espnet2.utils.units import Unit, run_units
 
 
@@ -21,10 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder that may hold a data directory 'noise'")
     args = parser.parse_args(argv)
     config = from_dict(BankConfig, load_section(args.conf, "augment", args.set), "augment")
-    dump, seed = args.dump.absolute(), load_seed(args.conf)
+    dump, seed = args.dump.absolute(), load_seed(args.conf, args.set)
     index = dump / "train/index.arrow"
     given = args.data and (args.data / "noise/wav.scp").is_file()
     recordings = args.data.absolute() / "noise" if given else None
+    audio = [f"{u} {file_stamp(u.source)}" for u in read_kaldi(recordings)] if recordings else []
     common = {"config": to_dict(config), "seed": seed}
     noise = Unit(
         name="augment_noise",
@@ -32,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         kwargs={**common, "out": dump / "noise", "index_path": index, "recordings": recordings},
         marker=dump / "noise/.bank.done",
         inputs=[index] + ([recordings / "wav.scp"] if recordings else []),
-        options=common,
+        options={**common, "audio": sha256_text("\n".join(audio))},
         outputs=[dump / "noise/bank.f32", dump / "noise/bank.json"],
     )
     rirs = Unit(

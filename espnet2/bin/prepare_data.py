@@ -4,12 +4,14 @@ python3 -m espnet2.bin.prepare_data --conf conf/mini.yaml --corpora local/corpor
     --downloads downloads --superb_root downloads/ml_superb_mini --data data
 
 Writes DATA/<corpus>/ (Kaldi directory of the pre-training audio, dropped.tsv), the ML-SUPERB tree
-under SUPERB_ROOT, and SUPERB_ROOT/corpora.json (which corpora are real). One unit is one corpus.
+under SUPERB_ROOT, and SUPERB_ROOT/corpora.json (which corpora are real). One unit is one corpus;
+one that is switched off is removed from DATA.
 """
 
 import argparse
 import dataclasses
 import importlib.metadata
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -41,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         args.downloads, Apt(args.downloads / "debian/apt", spec.release, spec.mirror)
     )
     wanted = fetch(wanted, spec, store, config, args.nj)
+    remove_unwanted([name for name in spec.corpora if name not in wanted], args.data)
     units = [unit_of(name, corpus, spec, store, config, args) for name, corpus in wanted.items()]
     status = run_units(units, args)
     if status == 0:
@@ -84,6 +87,15 @@ def fetch(
     return wanted
 
 
+def remove_unwanted(names: list[str], data: Path) -> None:
+    """Delete what an earlier run prepared of these corpora, or later stages would take it."""
+    for name in names:
+        (data / f".{name}.done").unlink(missing_ok=True)
+        if (data / name).is_dir():
+            shutil.rmtree(data / name)
+            log(f"{data / name} removed: this run is without the corpus {name}")
+
+
 def unit_of(
     name: str, corpus: CorpusSpec, spec: CorporaSpec, store: PackageStore, config: DataConfig,
     args: Namespace,
@@ -92,7 +104,7 @@ def unit_of(
     packages = list(corpus.packages)
     if corpus.reader == "espeak" and config.real != "never" and PHRASES in spec.packages:
         packages += [PHRASES] if store.is_ready(PHRASES, spec.packages[PHRASES]) else []
-    seed = load_seed(args.conf)
+    seed = load_seed(args.conf, args.set)
     job = {
         "corpus": name, "spec": to_dict(corpus), "config": to_dict(config), "seed": seed,
         "packages": {package: store.folder(package) for package in packages},

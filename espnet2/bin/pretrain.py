@@ -19,6 +19,7 @@ from espnet2.utils.units import Unit, run_units
 from espnet2.utils.work import load_entry
 
 ENTRY = "espnet2.train.pretrain:pretrain"
+BANKS = (("noise", "noise_prob"), ("rirs", "rir_prob"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,27 +42,35 @@ def main(argv: list[str] | None = None) -> int:
         load_entry(ENTRY)(**kwargs)
         return 0
     hand_stop_signals_to_children()
-    options = {
-        "pretrain": load_section(args.conf, "pretrain", args.set), "seed": load_seed(args.conf)
-    }  # fmt: skip
+    section = load_section(args.conf, "pretrain", args.set)
+    options = {"pretrain": section, "seed": load_seed(args.conf, args.set)}
     return run_units([pretrain_unit(kwargs, options, args.ranks)], args)
 
 
 def pretrain_unit(kwargs: dict, options: dict, ranks: int) -> Unit:
     """The unit; the number of ranks and GPUs does not decide the result."""
     dump, exp = kwargs["dump"], kwargs["exp"]
-    labels = Path("labels", kwargs["labels_tag"], "labels.json")
+    files = ("plan/plan.json", Path("labels", kwargs["labels_tag"], "labels.json"))
     return Unit(
         name="pretrain",
         entry="espnet2.train.launch:launch",
         kwargs={"entry": ENTRY, "kwargs": kwargs, "ranks": ranks},
         marker=exp / ".pretrain.done",
         inputs=[
-            dump / name / file for name in ("train", "valid") for file in ("plan/plan.json", labels)
-        ],  # fmt: skip
+            *(dump / name / file for name in ("train", "valid") for file in files),
+            *bank_files(dump, options["pretrain"]),
+        ],
         options=options,
         outputs=[exp / "summary.json"],
     )
+
+
+def bank_files(dump: Path, section: dict) -> list[Path]:
+    """The files that stand for the banks that a phase draws from."""
+    phases = section.get("phases")
+    phases = [p for p in phases if isinstance(p, dict)] if isinstance(phases, list) else []
+    files = [dump / name / "bank.json" for name, key in BANKS if any(p.get(key) for p in phases)]
+    return [path for path in files if path.is_file()]  # the run itself says which one is missing
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import shlex
 import sys
 from pathlib import Path
 
+import yaml
+
 from espnet2.evaluation.report_config import ReportConfig
 from espnet2.evaluation.report_inputs import input_files
 from espnet2.utils.cli import run_main, step_parser
-from espnet2.utils.config import from_dict, load_section, to_dict
+from espnet2.utils.config import from_dict, load_recipe, load_section, to_dict
 from espnet2.utils.units import Unit, run_units
 
 OUTPUTS = ("RESULTS.md", "superb.json", "report.html")
@@ -29,17 +31,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     section = load_section(args.conf, "report", args.set)
     config = from_dict(ReportConfig, section, f"{args.conf}: report")
+    recipe = yaml.safe_dump(
+        load_recipe(args.conf, args.set), sort_keys=False, allow_unicode=True, width=100
+    )
     words = ["python3", "-m", "espnet2.bin.report", *(sys.argv[1:] if argv is None else argv)]
     unit = Unit(
         name="report",
         entry="espnet2.evaluation.report:write_report",
         kwargs={
-            "conf": args.conf, "exp": args.exp, "dump": args.dump, "ssl": args.ssl,
+            "recipe": recipe, "exp": args.exp, "dump": args.dump, "ssl": args.ssl,
             "out": args.out, "command": shlex.join(words), "config": to_dict(config),
         },
         marker=args.out / ".report.done",
-        inputs=[args.conf, *input_files(args.exp, args.dump, args.ssl)],
-        options={"config": to_dict(config)},
+        inputs=input_files(args.exp, args.dump, args.ssl),
+        options={"config": to_dict(config), "recipe": recipe},
         outputs=[args.out / name for name in OUTPUTS],
     )  # fmt: skip
     return run_units([unit], args)

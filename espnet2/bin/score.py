@@ -1,20 +1,23 @@
 """Stage 12: decode every cell on dev and test, score it, choose learning rates on dev.
 
 python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells exp/superb \\
-    --out exp/superb/scores.json
+    --out exp/superb/scores.json --seeds 3
 
+Cells are those that section finetune names; others, of an earlier matrix, are left out.
 Writes <cell>/hyp/{dev,test}.tsv and <cell>/score.json, then OUT. One unit is one cell. A cell
 without a trained model, or whose scoring fails, is named in OUT and does not stop the others.
 """
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
-from espnet2.evaluation.cells import Cell, find_cells
+from espnet2.evaluation.cells import Cell, find_cells, parse_cell
 from espnet2.evaluation.references import reference_files
 from espnet2.evaluation.report_config import ReportConfig
 from espnet2.evaluation.score_config import SPLITS, ScoreConfig
-from espnet2.utils.cli import run_main, step_parser
+from espnet2.train.cells import cells, finetune_config
+from espnet2.utils.cli import positive, run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.logs import log
 from espnet2.utils.units import Unit, is_done, run_units
@@ -26,22 +29,35 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder that stage 10 wrote")
     parser.add_argument("--cells", type=Path, required=True, help="folder that stage 11 wrote")
     parser.add_argument("--out", type=Path, required=True, help="scores.json")
+    parser.add_argument("--seeds", type=positive, help="seeds 1 to this, instead of the YAML's")
     args = parser.parse_args(argv)
     section = load_section(args.conf, "report", args.set)
     config = from_dict(ReportConfig, section, f"{args.conf}: report").score
-    cells = find_cells(args.cells)
-    trained = [cell for cell in cells if cell.is_trained]
-    failed = [cell for cell in cells if not cell.is_trained]
+    found = recipe_cells(args)
+    trained = [cell for cell in found if cell.is_trained]
+    failed = [cell for cell in found if not cell.is_trained]
     for cell in failed:
         log(f"{cell.name} has no trained model; run stage 11 (finetune) for it")
     units = [cell_unit(cell, config, args) for cell in trained]
     status = run_units(units, args)
     scored = [cell for cell, unit in zip(trained, units, strict=True) if is_done(unit)]
-    log(f"in: {len(cells)} cells -> out: {len(scored)} scored; without a model {len(failed)}")
+    log(f"in: {len(found)} cells -> out: {len(scored)} scored; without a model {len(failed)}")
     if not scored:
         return status or 1
-    rest = [cell for cell in cells if cell not in scored]
+    rest = [cell for cell in found if cell not in scored]
     return run_units([summary_unit(scored, rest, args)], args) or status
+
+
+def recipe_cells(args: Namespace) -> list[Cell]:
+    """The cells of the recipe, whether stage 11 has begun them or not; others are left out."""
+    config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
+    if args.seeds:
+        config = replace(config, seeds=list(range(1, args.seeds + 1)))
+    named = {parse_cell(args.cells / c.encoder_name / c.name) for c in cells(config)}
+    others = [cell.name for cell in find_cells(args.cells) if cell not in named]
+    if others:
+        log(f"left out, not of this recipe: {', '.join(others)}")
+    return sorted(named, key=lambda cell: cell.folder)
 
 
 def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:

@@ -1,7 +1,8 @@
 """Banks: many short signals (noises, impulse responses) in one memory-mapped file.
 
 ``bank.f32`` is flat little-endian float32 at 16 kHz; ``bank.json`` holds length, kind and
-direct-path delay of each clip. Every process of a machine shares the same pages.
+direct-path delay of each clip, and the SHA-256 of ``bank.f32``. Every process of a
+machine shares the same pages.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import numpy as np
 from espnet2.data.augment import direct_path
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, read_json, write_json
+from espnet2.utils.files import atomic_path, read_json, sha256_file, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,11 @@ class Bank:
         """(n,) float32, a view of the file."""
         return np.asarray(self._samples[self._starts[i] : self._starts[i + 1]])
 
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the bank: equal banks hold equal clips."""
+        return sha256_file(self.folder / "bank.json")
+
     def __reduce__(self):
         return Bank, (self.folder,)
 
@@ -71,8 +77,6 @@ def write_bank(folder: Path, clips: Iterable[Clip]) -> int:
             lengths.append(len(clip.samples))
             delays.append(direct_path(clip.samples))
             kinds.append(clip.kind)
-    write_json(
-        folder / "bank.json",
-        {"sample_rate_hz": SAMPLE_RATE_HZ, "lengths": lengths, "delays": delays, "kinds": kinds},
-    )
+    about = {"sample_rate_hz": SAMPLE_RATE_HZ, "lengths": lengths, "delays": delays, "kinds": kinds}
+    write_json(folder / "bank.json", {**about, "sha256": sha256_file(folder / "bank.f32")})
     return len(lengths)

@@ -23,16 +23,17 @@ from espnet2.evaluation.report_run import (
 )
 from espnet2.evaluation.report_superb import paper_section
 from espnet2.evaluation.superb_table import superb_tables
-from espnet2.utils.config import load_recipe
 from espnet2.utils.files import write_json, write_text
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
 
 
 def write_report(
-    conf: Path, exp: Path, dump: Path, ssl: Path, out: Path, command: str, config: ReportConfig
+    recipe: str, exp: Path, dump: Path, ssl: Path, out: Path, command: str, config: ReportConfig
 ) -> dict[str, Any]:
     """Write the three files; returns what the log line shows.
+
+    recipe: the whole configuration, overrides applied, as YAML to show.
 
     Raises:
         DataError: there are no scores, or a file is damaged.
@@ -41,7 +42,7 @@ def write_report(
     facts = {**provenance(), "command": command}
     superb = superb_tables(inputs.scores["rows"], config.base_encoder, config.is_benchmark)
     head = report_head(config.title, inputs, facts)
-    sections = report_sections(inputs, superb, facts, conf, config)
+    sections = report_sections(inputs, superb, facts, recipe, config)
     out = Path(out)
     write_json(out / "superb.json", superb)
     write_text(out / "RESULTS.md", markdown(head, sections))
@@ -54,7 +55,7 @@ def report_sections(
     inputs: ReportInputs,
     superb: dict[str, Any],
     facts: dict[str, str],
-    conf: Path,
+    recipe: str,
     config: ReportConfig,
 ) -> list[Section]:
     """The sections in the order of the page."""
@@ -71,7 +72,7 @@ def report_sections(
         labels_section(inputs),
         paper_section(superb),
         cost_section(inputs, facts),
-        reproduce_section(commands, load_recipe(conf), facts),
+        reproduce_section(commands, recipe, facts),
     ]
 
 

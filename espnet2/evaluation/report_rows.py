@@ -13,10 +13,10 @@ METRIC_TITLES = {
     "cer_normal_macro": "CER normal",
     "cer_few_shot": "CER few-shot",
     "lid": "LID",
-    "lid_in_domain": "LID in-domain",
-    "lid_unseen_voice": "LID unseen voice",
+    "lid_in_domain": "lid_in_domain",
+    "lid_unseen_voice": "lid_unseen_voice",
 }
-QUALIFIED = {"lid_in_domain": "speaker-confounded", "cer_normal_macro": "mean of languages"}
+QUALIFIED = {"lid_in_domain": "(speaker-confounded)", "cer_normal_macro": "mean of languages"}
 """What must stand beside a metric wherever its figure does."""
 
 Rows = list[dict[str, Any]]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import yaml
-
 from espnet2.evaluation.report_blocks import (
     Block,
     Code,
@@ -248,16 +246,15 @@ def cost_section(inputs: ReportInputs, provenance: dict[str, str]) -> Section:
     return section("cost", blocks)
 
 
-def reproduce_section(commands: str, recipe: dict[str, Any], provenance: dict[str, str]) -> Section:
+def reproduce_section(commands: str, recipe: str, provenance: dict[str, str]) -> Section:
     """Commands, versions, configuration."""
     rows = [[key, value] for key, value in provenance.items() if key != "command"]
     versions = Table(
         caption="Made with", columns=["what", "value"], rows=rows, text_columns=frozenset({1})
     )
-    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
     blocks: list[Block] = [
         Code(text=commands),
         versions,
-        Details(summary="The whole configuration", blocks=[Code(text=text)]),
+        Details(summary="The whole configuration", blocks=[Code(text=recipe)]),
     ]
     return section("reproduce", blocks)

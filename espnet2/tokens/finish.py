@@ -47,7 +47,8 @@ def finish_labels(index: Path, folder: Path, codebook: Path, max_dead_ratio: flo
         f"{figures['mean_run_frames']:.2f} frames"
     )
     judge(figures, max_dead_ratio)
-    write_info(folder, info_of(opened, book), teacher=book.teacher, **provenance())
+    write_json(folder / "provenance.json", provenance())  # not in the sidecar, which is hashed
+    write_info(folder, info_of(opened, book), teacher=book.teacher)
     return {key: value for key, value in figures.items() if key != "languages"}
 
 

@@ -136,7 +136,7 @@ def refuse_other_config(saved: dict[str, Any], asked: dict[str, Any], where: Pat
     if changes:
         raise ConfigError(
             f"{where} was made with other settings ({'; '.join(changes)}); "
-            "restore them or choose another experiment folder"
+            "restore them, remove that folder, or choose another (--ssl_tag)"
         )
 
 

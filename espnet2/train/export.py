@@ -36,6 +36,9 @@ class ExportConfig:
 def export(exp: Path, dump: Path, out: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Write ``config.yaml``, both checkpoints and ``export.json``; returns the latter's content.
 
+    Where and when it was made stands in ``provenance.json``: the hash of ``export.json`` decides
+    whether features are computed anew.
+
     Raises:
         CheckpointError: nothing to export, or a file gave other numbers when read back.
     """
@@ -60,7 +63,8 @@ def export(exp: Path, dump: Path, out: Path, config: dict[str, Any]) -> dict[str
         "checked_on": {"utt_id": utt_id, "samples": speech.shape[1]},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    write_json(out / "export.json", {**report, "provenance": provenance()})
+    write_json(out / "provenance.json", provenance())
+    write_json(out / "export.json", report)
     return report
 
 

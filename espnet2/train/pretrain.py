@@ -38,7 +38,7 @@ def pretrain(
         DataError: no plan, no labels, or labels of another index.
         XeusError: a stop signal came; a checkpoint was saved.
     """
-    options, seed = load_section(conf, "pretrain", overrides), load_seed(conf)
+    options, seed = load_section(conf, "pretrain", overrides), load_seed(conf, overrides)
     with joined(ngpu) as world:
         summary = pretrain_rank(dump, labels_tag, exp, options, seed, world)
     if not summary["is_complete"]:
@@ -63,9 +63,11 @@ def pretrain_rank(
     constants = {}
     if config.valid_interval_steps:
         constants["majority_share"] = majority_share(model.masker, valid, config, world)
+    banks = {"noise": batches.noise, "rirs": batches.rirs}
     settings = {
         **model_part, **to_dict(config), "mix": to_dict(mix), "seed": seed,
         "labels": to_dict(labels), "plan": batches.plan.fingerprint,
+        "banks": {name: bank.fingerprint for name, bank in banks.items() if bank is not None},
     }  # fmt: skip
     return train(
         model, batches, config, exp, world,

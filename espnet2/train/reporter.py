@@ -109,7 +109,8 @@ class Reporter:
         }
         if self.world.is_first and summary["is_complete"]:
             draw_curves(self.metrics, self.exp_dir / "plots")
-            write_json(self.exp_dir / "summary.json", {**summary, "provenance": provenance()})
+            write_json(self.exp_dir / "provenance.json", provenance())
+            write_json(self.exp_dir / "summary.json", summary)
         return summary
 
 

@@ -13,7 +13,7 @@ from espnet2.train.checkpoint import (
     step_path,
 )
 from espnet2.train.trainer import Trainer
-from espnet2.utils.config import load_yaml, save_yaml
+from espnet2.utils.config import load_yaml, save_yaml, to_dict
 from espnet2.utils.logs import log
 
 
@@ -26,7 +26,11 @@ class Snapshots:
 
     def __init__(self, exp_dir: Path, trainer: Trainer, settings: dict[str, Any]) -> None:
         self.trainer, self.exp_dir = trainer, exp_dir
-        self.settings = {**settings, "train_dtype": str(trainer.dtype).removeprefix("torch.")}
+        self.settings = {
+            **settings,
+            "train_dtype": str(trainer.dtype).removeprefix("torch."),
+            "resolved_schedule": to_dict(trainer.schedule),  # tristagelr's hangs on max_steps
+        }
         self.checkpoints, self.intermediate = exp_dir / "checkpoints", exp_dir / "intermediate"
 
     def resume(self) -> None:

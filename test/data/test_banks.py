@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet2.bin import prepare_augment
 from espnet2.data.banks import Bank, Clip, write_bank
 from espnet2.data.config import BankConfig
 from espnet2.data.kaldi import Utterance, write_kaldi
@@ -11,7 +12,9 @@ from espnet2.data.noise import coloured, write_noise
 from espnet2.data.rooms import random_response, room_response, write_rirs
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import DataError
+from espnet2.utils.files import read_json, sha256_file
 from espnet2.utils.seeding import rng_for
+from espnet2.utils.units import fingerprint
 
 
 def test_clips_come_back_from_the_map_with_their_direct_path(tmp_path):
@@ -104,3 +107,35 @@ def test_recorded_noises_are_resampled_cut_and_the_useless_ones_named(tmp_path):
     assert bank.lengths.tolist() == [24000, 24000, 24000, 8000]
     reasons = {d.utt_id: d.reason for d in read_dropped(tmp_path / "noise/dropped.tsv")}
     assert reasons == {"b": "silent or too short", "c": "unreadable"}
+
+
+def test_a_bank_is_known_by_the_content_of_its_clips(tmp_path):
+    prints = []
+    for value in (1.0, 1.0, 0.5):
+        write_bank(tmp_path, [Clip(samples=np.full(5, value), kind="k")])
+        prints.append(Bank.open(tmp_path).fingerprint)
+    assert prints[0] == prints[1] != prints[2]
+    assert read_json(tmp_path / "bank.json")["sha256"] == sha256_file(tmp_path / "bank.f32")
+
+
+def test_a_noise_recording_with_other_content_redoes_the_noise_bank_alone(tmp_path, monkeypatch):
+    units = []
+    monkeypatch.setattr(prepare_augment, "run_units", lambda some, args: units.append(some))
+    path = tmp_path / "a.wav"
+    write_kaldi(
+        tmp_path / "data/noise",
+        [Utterance(utt_id="a", recording="a", speaker="n", source=str(path))],
+    )
+    (tmp_path / "conf.yaml").write_text("seed: 1\n")
+    (tmp_path / "dump/train").mkdir(parents=True)
+    (tmp_path / "dump/train/index.arrow").write_bytes(b"")
+    for size in (10, 10, 20):
+        if not path.exists() or path.stat().st_size != size:
+            path.write_bytes(bytes(size))
+        prepare_augment.main(
+            ["--conf", str(tmp_path / "conf.yaml"), "--data", str(tmp_path / "data"),
+             "--dump", str(tmp_path / "dump")]
+        )  # fmt: skip
+    noise, rirs = ([fingerprint(pair[i]) for pair in units] for i in range(2))
+    assert noise[0] == noise[1] != noise[2]
+    assert len(set(rirs)) == 1

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from espnet2.bin import combine_data
 from espnet2.data.combine import combine, uniform_hash
 from espnet2.data.config import CombineConfig
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
@@ -111,3 +112,20 @@ def test_the_hash_is_uniform():
     counts = np.histogram(draws, bins=10, range=(0, 1))[0]
     assert counts.min() > 330
     assert counts.max() < 470
+
+
+def test_a_corpus_that_is_no_longer_in_data_stays_out(tmp_path, monkeypatch):
+    units = []
+    monkeypatch.setattr(combine_data, "run_units", lambda some, args: units.extend(some))
+    for name in ("b", "a", "noise"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "wav.scp").write_text("u u.wav\n")
+    for name in ("a", "b", "removed"):
+        write_index(tmp_path / "dump" / name / "index.arrow", table_of([row(name, 0)]))
+    (tmp_path / "conf.yaml").write_text("seed: 1\n")
+    combine_data.main(
+        ["--conf", str(tmp_path / "conf.yaml"), "--data", str(tmp_path / "data"),
+         "--dump", str(tmp_path / "dump")]
+    )  # fmt: skip
+    assert units[0].kwargs["corpora"] == ["a", "b"]
+    assert [path.parent.name for path in units[0].inputs] == ["a", "b"]

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2.bin.format_data import find_corpora
 from espnet2.data.audio import content_hash, load_pcm, to_int16
 from espnet2.data.config import FormatConfig
+from espnet2.data.corpus_dirs import find_corpora
 from espnet2.data.format import format_shard, merge_corpus
 from espnet2.data.index import Index
 from espnet2.data.kaldi import Utterance, read_kaldi, write_kaldi
@@ -180,4 +180,11 @@ def test_corpora_are_found_one_folder_below_and_names_must_differ(tmp_path):
     with pytest.raises(DataError, match="two data directories are named a"):
         find_corpora([tmp_path / "x", tmp_path / "y/a"])
     with pytest.raises(DataError, match="no wav.scp here"):
+        find_corpora([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "superb", "rirs"])
+def test_a_corpus_may_not_be_named_like_a_folder_of_a_later_stage(tmp_path, name):
+    make_corpus(tmp_path / name, {"u": None})
+    with pytest.raises(DataError, match=f"later stages write a folder {name}; give the corpus"):
         find_corpora([tmp_path])

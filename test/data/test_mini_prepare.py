@@ -77,3 +77,16 @@ def test_unpinned_package_is_refused(run):
 def test_unknown_key_is_refused_with_a_guess(run):
     with pytest.raises(ConfigError, match=r"train_minute is not a known key.*train_minutes"):
         run("--set", "data.train_minute=1")
+
+
+def test_a_corpus_that_is_switched_off_is_removed_and_others_are_left(run, monkeypatch, capsys):
+    monkeypatch.setattr(prepare_data, "run_units", lambda units, args: 1)
+    data = run.work / "data"
+    for name in ("tuxpaint", "espeak", "mine"):
+        (data / name).mkdir(parents=True)
+        (data / name / "wav.scp").write_text("u u.wav\n")
+        (data / f".{name}.done").write_text("{}")
+    run("--set", "data.real=never")
+    left = [".espeak.done", ".mine.done", "espeak", "mine"]
+    assert sorted(path.name for path in data.iterdir()) == left
+    assert "data/tuxpaint removed: this run is without the corpus" in capsys.readouterr().err

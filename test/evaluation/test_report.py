@@ -24,7 +24,7 @@ VOID = {"meta", "link", "br", "img"}
 @pytest.fixture(scope="module")
 def report(fake_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
-    write_report(fake_run.conf, fake_run.exp, fake_run.dump, fake_run.ssl, out, "x", ReportConfig())
+    write_report("seed: 1\n", fake_run.exp, fake_run.dump, fake_run.ssl, out, "x", ReportConfig())
     return out
 
 
@@ -91,8 +91,8 @@ def test_every_row_of_the_scores_is_in_both_reports(report, fake_run):
 
 def test_confounded_and_honest_identification_are_told_apart(report):
     markdown = (report / "RESULTS.md").read_text(encoding="utf-8")
-    assert "LID in-domain speaker-confounded" in markdown
-    assert "LID unseen voice" in markdown
+    assert "lid_in_domain (speaker-confounded)" in markdown
+    assert "lid_unseen_voice" in markdown
     assert "In-domain LID is confounded" in markdown
 
 
@@ -133,9 +133,7 @@ def test_without_its_base_row_a_run_has_no_score_and_says_why(fake_run):
 
 def test_only_the_scores_are_required(fake_run, tmp_path):
     nowhere = tmp_path / "nothing"
-    write_report(
-        fake_run.conf, fake_run.exp, nowhere, nowhere, tmp_path / "out", "x", ReportConfig()
-    )
+    write_report("seed: 1\n", fake_run.exp, nowhere, nowhere, tmp_path / "out", "x", ReportConfig())
     markdown = (tmp_path / "out" / "RESULTS.md").read_text(encoding="utf-8")
     assert "left no metrics.jsonl" in markdown
     assert "No hours.json was found" in markdown
@@ -151,6 +149,14 @@ def test_the_command_writes_the_report_once(fake_run, tmp_path, capfd):
     assert main([str(word) for word in words]) == 0
     assert "up to date" in capfd.readouterr().err
     assert (tmp_path / "out" / "report.html").read_bytes() == first
+
+
+def test_the_configuration_shown_holds_the_overrides(fake_run, tmp_path):
+    words = ["--conf", fake_run.conf, "--exp", fake_run.exp, "--dump", fake_run.dump]
+    words += ["--ssl", fake_run.ssl, "--out", tmp_path / "out", "--log_dir", tmp_path / "log"]
+    for setting in ("seed=70", "seed=71"):  # the second is no reason to be "up to date"
+        assert main([str(word) for word in [*words, "--set", setting]]) == 0
+    assert "seed: 71\nfinetune:" in (tmp_path / "out" / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def summary(values, interval=None):

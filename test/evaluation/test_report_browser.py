@@ -46,7 +46,7 @@ def visit(page, folder):
 def seen(fake_run, tmp_path_factory):
     """One visit to the report."""
     out = tmp_path_factory.mktemp("browser")
-    write_report(fake_run.conf, fake_run.exp, fake_run.dump, fake_run.ssl, out, "x", ReportConfig())
+    write_report("seed: 1\n", fake_run.exp, fake_run.dump, fake_run.ssl, out, "x", ReportConfig())
     return visit(out / "report.html", out)
 
 

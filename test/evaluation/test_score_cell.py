@@ -1,6 +1,7 @@
 """Stage 12 on a real cell: two languages that differ in pitch, filter banks, a tiny probe."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,13 @@ from espnet2.utils.files import read_json, write_json, write_text
 
 PITCH_HZ = {"dan": 300.0, "swe": 1500.0}
 COUNTS = {"train": 8, "dev": 4, "test": 5}
+RECIPE = """
+report: {score: {batch_s: 30.0}}
+finetune:
+  encoders: {fbank: {kind: fbank}}
+  learning_rates: [0.01]
+  training: {max_steps: 100}
+"""
 
 
 def write_split(folder, count, corpora=("real", "voices")):
@@ -71,7 +79,9 @@ def tree(tmp_path_factory):
         config = cell_config(task, corpora)
         run_cell(exp / "fbank" / config.name, data, exp / "fbank" / "features", None, config)
     (exp / "fbank" / "joint_10min_lr0.01_seed1").mkdir()
-    write_text(root / "recipe.yaml", "report: {score: {batch_s: 30.0}}\n")
+    for name in ("lid_10min_lr0.5_seed1", "lid_10min_lr0.01_seed2"):  # of an earlier matrix
+        shutil.copytree(exp / "fbank" / "lid_10min_lr0.01_seed1", exp / "fbank" / name)
+    write_text(root / "recipe.yaml", RECIPE)
     return root
 
 
@@ -111,7 +121,10 @@ def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
     summary = json.loads((tree / "exp" / "scores.json").read_text())
     assert [row["task"] for row in summary["rows"]] == ["lid", "multi"]
     assert summary["not_scored"] == ["fbank/joint_10min_lr0.01_seed1"]
-    capfd.readouterr()
+    assert [row["seeds"] for row in summary["rows"]] == [[1], [1]]
+    assert list(summary["rows"][0]["lr_dev"]) == ["0.01"]
+    others = "fbank/lid_10min_lr0.01_seed2, fbank/lid_10min_lr0.5_seed1"
+    assert f"left out, not of this recipe: {others}" in capfd.readouterr().err
     assert main([str(word) for word in words]) == 0
     assert "up to date (2 units)" in capfd.readouterr().err
 

@@ -29,7 +29,7 @@ def test_the_codebook_says_where_it_comes_from(tmp_path):
     story = json.loads((tmp_path / "book/codebook.json").read_text())
     book = load_codebook(tmp_path / "book")
     assert book.centroids.shape == (5, 39)
-    assert book.teacher == {"teacher": "mfcc", "layer": 0, "normalise": "mean"}
+    assert book.teacher == {"teacher": "mfcc", "layer": 0, "normalise": "mean", "smooth_frames": 1}
     assert (story["sha256"], story["seed"]) == (book.sha256, 1)
     assert story["fit"] == summary
     assert summary["frames"] == index.frames.sum()

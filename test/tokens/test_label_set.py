@@ -45,8 +45,13 @@ def test_a_finished_set_opens_and_is_described(labelled):
     assert quality["majority_share"] == np.bincount(ids).max() / len(ids)
     assert sorted(quality["languages"]) == ["deu", "eng", "fra"]
     assert (tmp_path / "labels/quality.png").read_bytes()[:4] == b"\x89PNG"
-    story = json.loads((tmp_path / "labels/labels.json").read_text())
-    assert story["provenance"]["teacher"]["normalise"] == "mean"
+    sidecar = tmp_path / "labels/labels.json"
+    assert json.loads(sidecar.read_text())["provenance"]["teacher"]["normalise"] == "mean"
+    before = sidecar.read_bytes()
+    (tmp_path / "labels/provenance.json").unlink()
+    finish(tmp_path, index)
+    assert "time" in json.loads((tmp_path / "labels/provenance.json").read_text())
+    assert sidecar.read_bytes() == before
 
 
 def test_a_cut_file_or_counts_of_other_labels_stop_the_stage_without_a_sidecar(labelled):

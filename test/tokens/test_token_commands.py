@@ -58,7 +58,7 @@ def test_what_a_user_gets_wrong_is_said_before_any_work(tmp_path):
 def test_the_settings_that_come_with_the_house_are_valid(name):
     path = ROOT / f"conf/tokens/{name}.yaml"
     config = from_dict(TokensConfig, load_yaml(path), str(path))
-    assert config.num_clusters == {"mini": 100, "xeus": 2048}[name]
+    assert config.num_clusters == {"mini": 128, "xeus": 2048}[name]
 
 
 def test_the_papers_quotas_are_its_twenty_thousand_hours():

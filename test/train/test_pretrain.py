@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_dump import NUM_CLUSTERS, TAG, make_dump, write_recipe
 
+from espnet2.bin.pretrain import pretrain_unit
 from espnet2.data.index import Index, write_index
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.factory import build_model
@@ -19,7 +20,7 @@ from espnet2.train.metrics import read_metrics
 from espnet2.train.pretrain import pretrain
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
-from espnet2.utils.files import read_json
+from espnet2.utils.files import read_json, sha256_file
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +56,35 @@ def test_a_run_leaves_rows_curves_and_a_summary(trained):
         summary["valid"]["masked_acc"] / summary["valid"]["majority_share"]
     )
     assert summary["train"]["x_real_time"] > 0
+    assert "provenance" not in summary
+    assert "time" in read_json(trained / "provenance.json")
     assert (trained / "plots/accuracy.png").is_file()
 
 
-def test_the_saved_config_is_whole_and_resolved(trained):
+def test_the_saved_config_is_whole_and_resolved(dump, trained):
     saved = load_yaml(trained / "config.yaml")
     assert saved["loss_conf"]["num_classes"] == NUM_CLUSTERS
     assert saved["train_dtype"] == "float32"
     assert saved["phases"][0]["inter_layer"] == {1: 0.3}
     assert saved["mix"]["noise_snr_db"] == [-5.0, 20.0]
     assert len(saved["plan"]) == 64
+    assert saved["banks"] == {
+        name: sha256_file(dump / name / "bank.json") for name in ("noise", "rirs")
+    }
+
+
+@pytest.mark.parametrize(
+    ("phases", "banks"),
+    [
+        ([{"noise_prob": 0.5, "rir_prob": 0.0}], ["noise"]),
+        ([{}, {"noise_prob": 0.1, "rir_prob": 0.1}], ["noise", "rirs"]),
+        (None, []),
+    ],
+)
+def test_the_banks_that_a_phase_uses_decide_the_run(dump, tmp_path, phases, banks):
+    kwargs = {"dump": dump, "exp": tmp_path, "labels_tag": TAG}
+    unit = pretrain_unit(kwargs, {"pretrain": {"phases": phases}}, 1)
+    assert unit.inputs[4:] == [dump / name / "bank.json" for name in banks]
 
 
 @pytest.mark.parametrize("stop", [2, 3, 5])
@@ -127,6 +147,8 @@ def test_both_exported_layouts_hold_the_mean_of_the_last_checkpoints(trained, ex
 def test_the_export_tells_what_it_is_and_what_was_compared(exported):
     report = read_json(exported / "export.json")
     assert report["steps"] == [4, 6]
+    assert "provenance" not in report
+    assert "time" in read_json(exported / "provenance.json")
     assert report["checked_on"]["utt_id"] == "valid00"
     assert {file["max_abs_difference"] for file in report["files"].values()} == {0.0}
     tokens = load_yaml(exported / "config.yaml")["token_list"]

@@ -25,7 +25,7 @@
 #   --conf FILE         recipe YAML
 #   --set S.KEY=VALUE   override one value of the YAML; may be given again
 #   --cluster NAME      local or slurm (default local; settings in conf/cluster/slurm.yaml)
-#   --seeds N           seeds of the probe in stage 11 (default 1)
+#   --seeds N           seeds of the probe in stages 11 and 12 (default 1)
 #   --ssl_tag TAG       names exp/ssl_<tag>, exp/tokens/<tag> and the labels (default: the YAML's name)
 #   --corpora FILE      what stage 1 prepares (default local/corpora.yaml)
 #   --superb_root DIR   the ML-SUPERB tree (default downloads/ml_superb)
@@ -72,7 +72,7 @@ stage_data() {
     --superb_root "${superb_root}" --data "${datadir}"
 }
 stage_format() { step format_data --data "${datadir}" --dump "${dumpdir}"; }
-stage_combine() { step combine_data --dump "${dumpdir}"; }
+stage_combine() { step combine_data --data "${datadir}" --dump "${dumpdir}"; }
 stage_kmeans() { step kmeans --index "${dumpdir}/train/index.arrow" --out "${tokens}"; }
 stage_label() {
   local set
@@ -94,7 +94,7 @@ stage_finetune() {
 }
 stage_score() {
   step score --data "${dumpdir}/superb" --cells "${expdir}/superb" \
-    --out "${expdir}/superb/scores.json"
+    --out "${expdir}/superb/scores.json" --seeds "${seeds}"
 }
 stage_report() {
   step report --exp "${expdir}" --dump "${dumpdir}" --ssl "${ssl}" --out "${expdir}/report"
