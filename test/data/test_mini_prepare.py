@@ -74,6 +74,12 @@ def test_unpinned_package_is_refused(run):
         run()
 
 
+def test_a_corpus_whose_name_is_a_path_is_refused(run):
+    (run.work / "corpora.yaml").write_text(CORPORA.replace("tuxpaint:", "../tuxpaint:", 1))
+    with pytest.raises(ConfigError, match=r"corpus '../tuxpaint': letters, digits, - and _"):
+        run()
+
+
 def test_unknown_key_is_refused_with_a_guess(run):
     with pytest.raises(ConfigError, match=r"train_minute is not a known key.*train_minutes"):
         run("--set", "data.train_minute=1")

@@ -1,5 +1,6 @@
 """What stage 1 prepares (``local/corpora.yaml``) and how (section ``data`` of the recipe YAML)."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,8 @@ from typing import Literal
 from espnet2.data.superb import RESERVED_LANGUAGES
 from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import ConfigError
+
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +170,8 @@ def load_corpora(path: Path) -> CorporaSpec:
     """
     spec = from_dict(CorporaSpec, load_yaml(path), str(path))
     for name, corpus in spec.corpora.items():
+        if not NAME.fullmatch(name):  # it becomes a folder, and a folder may be removed
+            raise ConfigError(f"{path}: corpus {name!r}: letters, digits, - and _ make a name")
         for package in corpus.packages:
             if package not in spec.packages:
                 raise ConfigError(
