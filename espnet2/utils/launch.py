@@ -71,7 +71,11 @@ def work_command(spec: Path) -> list[str]:
 def last_line(path: Path) -> str:
     """The last line of a log that says something."""
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "ended without a word (killed, or out of memory)"
+    if lines:
+        return lines[-1]
+    if shutil.disk_usage(path.parent).free < 2**20:  # then the log could not be written either
+        return "the disk is full; free some space and run the same command again"
+    return "ended without a word (killed, or out of memory)"
 
 
 def launch_slurm(specs: list[Path], args: Namespace) -> list[tuple[Path, str]]:

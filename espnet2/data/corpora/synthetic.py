@@ -6,6 +6,7 @@ channels scores at chance here.
 """
 
 import dataclasses
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -120,16 +121,14 @@ def speak(lines: list[SpokenLine], folder: Path) -> None:
     """
     job = folder.with_name(f"{folder.name}.json")
     write_json(job, {"folder": str(folder), "lines": [dataclasses.asdict(line) for line in lines]})
-    log_path = folder.with_name(f"{folder.name}.log")
-    with open(log_path, "wb") as file:
-        command = [sys.executable, "-m", "espnet2.data.corpora.espeak", str(job)]
-        child = start(command, stdout=file, stderr=file)
-        status = child.wait()
-    if status != 0:
-        said = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise DataError(f"{folder.name}: synthesis failed: {said[-1] if said else status}")
-    for path in (job, log_path):
-        path.unlink()
+    command = [sys.executable, "-m", "espnet2.data.corpora.espeak", str(job)]
+    # Through a pipe: on a full disk a log file would stay empty.
+    child = start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    said = child.communicate()[1].strip().splitlines()
+    if child.returncode != 0:
+        reason = said[-1] if said else f"it ended with {child.returncode}"
+        raise DataError(f"{folder.name}: synthesis failed: {reason}")
+    job.unlink()
 
 
 def clip_of(line: SpokenLine, sentence: Sentence, language: str, folder: Path) -> Clip:
