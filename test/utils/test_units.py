@@ -110,7 +110,12 @@ run_units([unit], argparse.Namespace(nj=1, cluster="local", log_dir=folder / "lo
     worker = int(pid_file.read_text())
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    wait_for(lambda: not Path(f"/proc/{worker}").exists() or is_zombie(worker))
+    wait_for(lambda: has_ended(worker))
+    assert has_ended(worker)
+
+
+def has_ended(pid):
+    return not Path(f"/proc/{pid}").exists() or is_zombie(pid)
 
 
 def is_zombie(pid):
