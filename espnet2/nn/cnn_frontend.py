@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet2.nn.padding import Padding, padding_for, zero_padding
+from espnet2.nn.precision import at_least_float32
 from espnet2.nn.strided_conv import strided_conv
 
 WAVEFORM_EPS = 1e-5  # as the reference's layer norm over the waveform
@@ -34,7 +36,7 @@ class TimeNorm(nn.Module):
         """``x`` (B, R, C) and the valid rows of each utterance; gives (B, R, C)."""
         count = torch.tensor(lengths, device=x.device)[:, None, None]
         is_real = torch.arange(x.shape[1], device=x.device)[None, :, None] < count
-        values = x.float()
+        values = at_least_float32(x)
         mean = (values * is_real).sum(1, keepdim=True) / count
         var = ((values - mean).square() * is_real).sum(1, keepdim=True) / count
         y = (values - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
@@ -56,11 +58,14 @@ class ConvLayer(nn.Module):
         """Frames that this layer makes of ``length`` frames."""
         return max(0, (length - self.conv.kernel_size[0]) // self.stride + 1)
 
-    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
-        """``x`` (B, R, C) -> (B, R/S, O); ``lengths`` are the frames of the output."""
+    def convolve(self, x: Tensor, norm: nn.LayerNorm | None = None) -> Tensor:
+        """``x`` (B, R, C) -> (B, R/S, O); with ``norm``, of GELU(norm(``x``))."""
         batch, rows, dim = x.shape
-        y = strided_conv(x.reshape(-1, dim), self.conv.weight, self.conv.bias, self.stride)
-        y = y.view(batch, rows // self.stride, -1)
+        y = strided_conv(x.reshape(-1, dim), norm, self.conv.weight, self.conv.bias, self.stride)
+        return y.view(batch, rows // self.stride, -1)
+
+    def activate(self, y: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Norm and GELU of the convolution's output (B, R, O), ``lengths`` valid rows of each."""
         if isinstance(self.layer_norm, TimeNorm):
             y = self.layer_norm(y, lengths)
         elif self.layer_norm is not None:
@@ -114,15 +119,23 @@ class CNNFrontend(nn.Module):
         return num_samples
 
     def forward(self, speech: Tensor, lengths: Sequence[int]) -> tuple[Tensor, list[int]]:
-        """``speech`` (B, N) and its valid samples -> features (B, T, C), frames of each."""
+        """``speech`` (B, N) and its valid samples -> features (B, T, C), frames of each.
+
+        The waveform's statistics are computed in its own type, the rest in that of the weights.
+        """
+        padding = padding_for(lengths, speech.shape[1], speech.device)  # in samples
+        x = zero_padding(speech[..., None], padding)  # (B, N, 1)
         if self.normalize_audio:
-            speech = normalize_waveform(speech, lengths)
-        hop = self.hop_samples
-        x = F.pad(speech, (0, -speech.shape[1] % hop))[..., None]  # (B, N', 1)
-        lengths = list(lengths)
+            x = normalize_waveform(x, padding)
+        x = x.to(self.layers[0].conv.weight.dtype)
+        x = F.pad(x, (0, 0, 0, -x.shape[1] % self.hop_samples))  # (B, N', 1)
+        lengths, below = list(lengths), None  # the layer below, if its norm is still to be done
         for layer in self.layers:
+            x = layer.convolve(x, below and below.layer_norm)
             lengths = [layer.num_frames(length) for length in lengths]
-            x = layer(x, lengths)
+            below = layer if isinstance(layer.layer_norm, nn.LayerNorm) else None
+            if below is None or layer is self.layers[-1]:
+                x = layer.activate(x, lengths)
         x = x[:, : max(lengths)]  # (B, T, C)
         return (x if self.final_norm is None else self.final_norm(x)), lengths
 
@@ -133,14 +146,14 @@ def _norm(norm_mode: str, index: int, dim: int) -> nn.Module | None:
     return TimeNorm(dim) if index == 0 else None
 
 
-def normalize_waveform(speech: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Zero mean and unit variance for each utterance, over its own samples; padding becomes 0."""
-    num_samples = speech.shape[1]
-    if all(length == num_samples for length in lengths):
-        return F.layer_norm(speech, (num_samples,), eps=WAVEFORM_EPS)
-    count = torch.tensor(lengths, device=speech.device)[:, None]  # (B, 1)
-    is_real = torch.arange(num_samples, device=speech.device) < count
-    mean = (speech * is_real).sum(1, keepdim=True) / count
-    centred = (speech - mean) * is_real
-    var = centred.square().sum(1, keepdim=True) / count
-    return centred * torch.rsqrt(var + WAVEFORM_EPS)
+def normalize_waveform(x: Tensor, padding: Padding | None) -> Tensor:
+    """Zero mean and unit variance for each utterance of ``x`` (B, N, 1), zero on padding.
+
+    The mean is taken off twice, as the first one of a large offset is rounded: alone and in a
+    batch, an utterance of 1e-3 on an offset of 0.5 would differ by 2e-4 in its features.
+    """
+    count = x.shape[1] if padding is None else (~padding.is_pad).sum(1)[:, None, None]
+    for _ in range(2):
+        x = zero_padding(x - x.sum(1, keepdim=True) / count, padding)
+    var = x.square().sum(1, keepdim=True) / count
+    return x * torch.rsqrt(var + WAVEFORM_EPS)

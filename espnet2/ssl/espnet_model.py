@@ -15,6 +15,7 @@ from espnet2.nn.e_branchformer import EBranchformerEncoder
 from espnet2.nn.linear_projection import LinearProjection
 from espnet2.nn.loss_output import LossOutput
 from espnet2.nn.padding import Padding, padding_for
+from espnet2.nn.precision import at_least_float32
 from espnet2.nn.utterance_mvn import UtteranceMVN
 from espnet2.ssl.checks import check_batch, check_labels
 from espnet2.ssl.encode_output import EncodeOutput
@@ -92,15 +93,16 @@ class ESPnetSSLModel(nn.Module):
         """The training loss.
 
         ``speech`` (B, N) in -1..1, ``speech_lengths`` (B,) samples, ``text`` (B, T) cluster ids,
-        ``text_lengths`` (B,) frames, ``mask_uniforms`` (B, 2T+1) in [0, 1) (None: torch's
-        generator). Lengths are best given as CPU tensors.
+        ``text_lengths`` (B,) frames, ``mask_uniforms`` (B, masker.num_uniforms(T)) in [0, 1)
+        (None: torch's generator). Lengths are best given as CPU tensors.
 
         Raises ValueError on a malformed batch.
         """
         if not self.losses:
             raise ValueError("this model was configured without a loss: give loss and loss_conf")
         feats, frames = self.features(speech, speech_lengths)
-        check_labels(text, text_lengths, frames, min(loss.num_classes for loss in self.losses))
+        num_classes = min(loss.num_classes for loss in self.losses)
+        check_labels(text, text_lengths, frames, num_classes, feats.device)
         padding = padding_for(frames, feats.shape[1], feats.device)
         if self.training and self.feature_grad_mult != 1.0:
             feats = ScaleGradient.apply(feats, self.feature_grad_mult)
@@ -143,8 +145,10 @@ class ESPnetSSLModel(nn.Module):
 
     def features(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, list[int]]:
         """Checked speech (B, N) -> front end features (B, T, C) and frames of each."""
-        lengths = check_batch(speech, speech_lengths, self.frontend.receptive_samples)
-        return self.frontend(speech[:, : max(lengths)].float(), lengths)
+        device = self.masker.mask_embedding.device
+        window = self.frontend.receptive_samples
+        lengths = check_batch(speech, speech_lengths, window, device)
+        return self.frontend(at_least_float32(speech[:, : max(lengths)]), lengths)
 
     def _extract_feats(self, speech: Tensor, speech_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """ESPnet's form of ``features``: lengths as a tensor."""
@@ -183,8 +187,8 @@ class ESPnetSSLModel(nn.Module):
 
 
 def mean_square(feats: Tensor, padding: Padding | None) -> Tensor:
-    """Mean of the squared features (B, T, C) over real frames, fp32."""
-    squares = feats.float().square()
+    """Mean of the squared features (B, T, C) over real frames, at least fp32."""
+    squares = at_least_float32(feats).square()
     if padding is None:
         return squares.mean()
     is_real = ~padding.is_pad[..., None]

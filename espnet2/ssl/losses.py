@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet2.nn.precision import at_least_float32
 from espnet2.ssl.part_configs import LossConfig
 
 TEMPERATURE = 0.1  # HuBERT (arXiv 2106.07447); XEUS keeps it for the linear head
@@ -37,8 +38,8 @@ class LinearHead(nn.Module):
         self.label_embeddings = nn.Linear(final_dim, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` (B, T, D) -> logits (B, T, C), fp32."""
-        return self.label_embeddings(self.final_proj(x)).float() / TEMPERATURE
+        """``x`` (B, T, D) -> logits (B, T, C), at least fp32."""
+        return at_least_float32(self.label_embeddings(self.final_proj(x))) / TEMPERATURE
 
 
 class CosineHead(nn.Module):
@@ -50,10 +51,10 @@ class CosineHead(nn.Module):
         self.final_proj = nn.Linear(dim, final_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` (B, T, D) -> logits (B, T, C), fp32."""
-        projected = F.normalize(self.final_proj(x).float(), dim=-1, eps=COSINE_EPS)
-        classes = F.normalize(self.label_embeddings.float(), dim=-1, eps=COSINE_EPS)
-        return (projected @ classes.t()).float() / TEMPERATURE
+        """``x`` (B, T, D) -> logits (B, T, C), at least fp32."""
+        projected = F.normalize(at_least_float32(self.final_proj(x)), dim=-1, eps=COSINE_EPS)
+        classes = F.normalize(at_least_float32(self.label_embeddings), dim=-1, eps=COSINE_EPS)
+        return at_least_float32(projected @ classes.t()) / TEMPERATURE
 
 
 HEADS = {"hubert_ce": LinearHead, "hubert": CosineHead}

@@ -25,7 +25,7 @@ SPEECH = [
     (torch.zeros(2, 800), [800, 801], "utterance 1: length 801 exceeds the tensor's 800 samples"),
     (torch.zeros(2, 800), [399, 800], "utterance 0 has 399 samples; at least 400 make one frame"),
     (torch.zeros(2, 800), [800, 0], "utterance 1 has 0 samples"),
-    (NAN, [800, 800], "utterance 0: speech holds NaN or infinity"),
+    (NAN, [800, 800], "utterance 0: sample 0 is NaN or infinity"),
 ]
 
 

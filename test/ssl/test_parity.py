@@ -26,7 +26,7 @@ def leaky(monkeypatch):
     for module in (e_branchformer, cgmlp):
         monkeypatch.setattr(module, "zero_padding", lambda x, padding: x)
     monkeypatch.setattr(
-        cnn_frontend, "normalize_waveform", lambda x, lengths: F.layer_norm(x, x.shape, eps=1e-5)
+        cnn_frontend, "normalize_waveform", lambda x, padding: F.layer_norm(x, x.shape, eps=1e-5)
     )
     monkeypatch.setattr(espnet_model, "mean_square", lambda x, padding: x.float().square().mean())
 
