@@ -63,7 +63,8 @@ def check_tensor(name: str, value: Tensor) -> None:
     """Refuse what is no tensor, with the way to make it one."""
     if not isinstance(value, Tensor):
         raise ValueError(
-            f"{name} must be a torch tensor, got {type(value).__name__}; use torch.as_tensor({name})"
+            f"{name} must be a torch tensor, got {type(value).__name__}; "
+            f"use torch.as_tensor({name})"
         )
 
 
@@ -97,8 +98,8 @@ def check_labels(
 ) -> None:
     """Refuse labels that do not lie on the encoder's frames.
 
-    Raises ValueError: wrong type, shape or device, a label too many or too few, an id outside 0..C-1
-    (ids are looked at on CPU only, where it costs no synchronisation).
+    Raises ValueError: wrong type, shape or device, a label too many or too few, an id outside
+    0..C-1 (ids are looked at on CPU only, where it costs no synchronisation).
     """
     check_tensor("text", text)
     if text.dim() != 2 or text.shape[0] != len(num_frames):
