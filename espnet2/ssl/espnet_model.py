@@ -179,17 +179,16 @@ class ESPnetSSLModel(nn.Module):
             suffix = f"_{index}" if index else ""
             counts.update({name + suffix: pair for name, pair in part_counts.items()})
         if self.training and self.feature_penalty_weight:
-            penalty = mean_square(feats, padding)
-            num_masked = targets.is_masked.sum()
-            total = total + self.feature_penalty_weight * penalty * num_masked
-            counts["feature_penalty"] = (penalty.detach() * num_masked, num_masked)
+            num_masked = targets.is_masked.sum(1)  # (B,)
+            penalty = (mean_square(feats, padding) * num_masked).sum()
+            total = total + self.feature_penalty_weight * penalty
+            counts["feature_penalty"] = (penalty.detach(), num_masked.sum())
         return LossOutput(loss_sum=total, weight=self.losses[0].weight(targets), counts=counts)
 
 
 def mean_square(feats: Tensor, padding: Padding | None) -> Tensor:
-    """Mean of the squared features (B, T, C) over real frames, at least fp32."""
-    squares = at_least_float32(feats).square()
+    """Mean square (B,) of each utterance's features (B, T, C) on its own frames, at least fp32."""
+    squares = at_least_float32(feats).square().mean(2)  # (B, T)
     if padding is None:
-        return squares.mean()
-    is_real = ~padding.is_pad[..., None]
-    return (squares * is_real).sum() / (is_real.sum() * feats.shape[2])
+        return squares.mean(1)
+    return squares.masked_fill(padding.is_pad, 0.0).sum(1) / (~padding.is_pad).sum(1)
