@@ -88,6 +88,8 @@ class CNNFrontend(nn.Module):
         super().__init__()
         self.normalize_audio = normalize_audio
         self.shapes = tuple(tuple(shape) for shape in shapes)
+        self.hop_samples = prod(stride for _, _, stride in self.shapes)
+        """Samples between two frames."""
         in_dims = (1, *(shape[0] for shape in self.shapes[:-1]))
         self.layers = nn.ModuleList(
             ConvLayer(_norm(norm_mode, index, shape[0]), in_dim, shape, bias)
@@ -98,11 +100,6 @@ class CNNFrontend(nn.Module):
     def output_size(self) -> int:
         """Channels of the features."""
         return self.shapes[-1][0]
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples between two frames: the product of the strides."""
-        return prod(stride for _, _, stride in self.shapes)
 
     @property
     def receptive_samples(self) -> int:
