@@ -10,14 +10,16 @@ from espnet2.ssl.interop import our_names
 from espnet2.ssl.losses import Targets
 
 TOLERANCE = 1e-5  # of the largest absolute value
+LOSS_TOLERANCE = 1e-6
 # Gradients of these are zero in exact arithmetic: a key bias shifts all scores of a row alike.
 ZERO_GRADIENTS = "attn.linear_k.bias"
 BOTH = [(layout, config) for layout in ("old", "new") for config in ("xeus", "group")]
 
 
-def assert_near(ours, theirs):
+def assert_near(ours, theirs, tolerance=TOLERANCE):
+    assert ours.shape == theirs.shape
     error = (ours - theirs).abs().max() / theirs.abs().max()
-    assert error <= TOLERANCE, f"relative error {error:.1e}"
+    assert error <= tolerance, f"relative error {error:.1e}"
 
 
 @pytest.fixture
@@ -72,7 +74,20 @@ def test_masked_features_equal_the_reference(reference, leaky, layout):
     out = model.encode(ref.wavs, ref.lengths, use_mask=True)
     for i, layer in enumerate(out.layers):
         assert_near(layer, ref.tensor(f"mask_eval/layer{i}"))
-    assert torch.equal(out.mask_info["mask_m"], ref.tensor("mask"))
+    is_masked = ref.tensor("mask_eval/mask_m")
+    assert torch.equal(out.mask_info["mask_m"], is_masked)
+    is_real = torch.arange(is_masked.shape[1]) < out.lengths[:, None]
+    assert torch.equal(out.mask_info["mask_u"], ~is_masked & is_real)  # theirs counts padding
+
+
+@pytest.mark.parametrize("config", ["xeus", "group"])
+@torch.no_grad()
+def test_feature_penalty_of_an_utterance_equals_the_reference(reference, config):
+    ref = reference("old", config)
+    feats, frames = ref.model().features(ref.wavs, ref.lengths)
+    padding = e_branchformer.padding_for(frames, feats.shape[1], feats.device)
+    theirs = torch.stack([ref.tensor(f"single{b}/feature_penalty") for b in range(3)])
+    assert_near(espnet_model.mean_square(feats, padding), theirs)
 
 
 LOSSES = [
@@ -119,11 +134,20 @@ def test_loss_of_a_training_forward_equals_the_reference(
     labels = ref.tensor(f"{folder}/text").clamp(min=0)  # ce: -1 on padding, which has no weight
     out = model.loss(states, Targets(labels, is_masked, ~is_masked), feats, padding)
     total = out.loss_sum if layout == "old" else out.loss_sum / out.weight
-    assert_near(total[None], ref.tensor(f"{folder}/loss"))
-    correct, count = out.counts["masked_acc"]
-    stats = ref.tensors(f"{folder}/stats")
-    accuracy = stats.get("hubert_acc_m", stats.get("hubert_acc_m_2"))
-    assert (correct / count).item() == pytest.approx(accuracy.item())
+    assert_near(total[None], ref.tensor(f"{folder}/loss"), LOSS_TOLERANCE)
+    stats = {name: value.item() for name, value in ref.tensors(f"{folder}/stats").items()}
+    (correct, count), (seen, visible) = out.counts["masked_acc"], out.counts["unmasked_acc"]
+    if layout == "old":
+        assert stats["hubert_correct_m"] == correct
+        assert stats["hubert_count_m"] == count
+        assert stats["hubert_correct_u"] == seen
+        assert stats["hubert_count_u"] == visible
+    else:  # its accuracy on visible frames repeats the one on masked frames
+        assert stats["hubert_acc_m_2"] == pytest.approx((correct / count).item())
+    cross_entropy = stats.get("hubert_losses_m_-1", stats.get("hubert_loss_m_2"))
+    if folder in ("loss_ce", "loss_ce2"):  # weights 1
+        loss, count = out.counts["masked_loss"]
+        assert cross_entropy == pytest.approx((loss / count).item(), rel=LOSS_TOLERANCE)
 
 
 @pytest.mark.parametrize("layout", ["old", "new"])
