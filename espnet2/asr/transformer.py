@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from espnet2.nn.attention import plain_attend
+from espnet2.nn.dropout import Dropout
+
 NORM_EPS = 1e-12  # as ESPnet's LayerNorm
 MIN_FRAMES = 7  # fewer leave nothing after the two convolutions
 
@@ -50,19 +53,10 @@ class Attention(nn.Module):
         """(B, U, D) with ``keep`` (B, 1, 1, U), True on speech; None: no padding at all."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         rate = self.dropout_rate if self.training else 0.0
-        attend = F.scaled_dot_product_attention if x.is_cuda else plain_attention
-        y = attend(q, k, v, attn_mask=keep, dropout_p=rate)  # (B, H, U, D / H)
+        # On a CPU the backward of torch's fused kernel took half of the step (20 x 2 s, d 144).
+        attend = F.scaled_dot_product_attention if x.is_cuda else plain_attend
+        y = attend(q, k, v, keep, rate)  # (B, H, U, D / H)
         return self.out(y.transpose(1, 2).flatten(2))
-
-
-def plain_attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, dropout_p: float) -> Tensor:
-    """``scaled_dot_product_attention`` as two products.
-
-    On a CPU the backward of torch's fused kernel took half of the whole step (20 x 2 s, d 144).
-    """
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, U, U)
-    shares = scores.masked_fill(~attn_mask, -math.inf).softmax(-1, dtype=v.dtype)
-    return F.dropout(shares, dropout_p) @ v
 
 
 class Block(nn.Module):
@@ -75,7 +69,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(size, eps=NORM_EPS)
         self.up = nn.Linear(size, linear_units)
         self.down = nn.Linear(linear_units, size)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """(B, U, D) -> (B, U, D)."""
@@ -90,7 +84,7 @@ class Transformer(nn.Module):
         self, size: int, num_heads: int, linear_units: int, num_blocks: int, dropout_rate: float
     ) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.blocks = nn.ModuleList(
             Block(size, num_heads, linear_units, dropout_rate) for _ in range(num_blocks)
         )

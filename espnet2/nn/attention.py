@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from espnet2.nn.dropout import drop
 from espnet2.nn.padding import Padding
 from espnet2.utils.errors import XeusError
 from espnet2.utils.logs import log
@@ -94,7 +95,8 @@ def plain_attend(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, dropout_p
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B, H, T, T)
     if keep is not None:
         scores = scores.masked_fill(~keep, float("-inf"))
-    return F.dropout(scores.softmax(-1), dropout_p) @ v
+    shares = scores.softmax(-1, dtype=v.dtype)
+    return (drop(shares, dropout_p)[0] if dropout_p > 0 else shares) @ v
 
 
 def flash_attend(

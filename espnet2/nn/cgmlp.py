@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from espnet2.nn.activations import ACTIVATIONS
 from espnet2.nn.depthwise_conv import depthwise_conv
-from espnet2.nn.feed_forward import ACTIVATIONS
+from espnet2.nn.dropout import Dropout
 from espnet2.nn.padding import Padding, zero_padding
 
 GATE_WEIGHT_STD = 1e-6  # the gate starts as the constant 1, so a new block passes its input on
@@ -31,8 +32,8 @@ class SpatialGate(nn.Module):
         self.norm = nn.LayerNorm(half, eps=eps)
         self.conv = nn.Conv1d(half, half, kernel, padding=(kernel - 1) // 2, groups=half)
         self.linear = nn.Linear(half, half) if use_linear else None
-        self.activation = ACTIVATIONS[activation]()
-        self.dropout = nn.Dropout(dropout_rate)
+        self.activation = ACTIVATIONS[activation].function
+        self.dropout = Dropout(dropout_rate)
         self.reset_gate()
 
     def reset_gate(self) -> None:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from espnet2.nn.attention import SelfAttention
 from espnet2.nn.cgmlp import ConvGatingMLP
 from espnet2.nn.depthwise_conv import depthwise_conv
+from espnet2.nn.dropout import Dropout
 from espnet2.nn.feed_forward import FeedForward
 from espnet2.nn.padding import Padding, padding_for, zero_padding
 
@@ -46,7 +47,7 @@ class EBranchformerBlock(nn.Module):
         self.norm_mha = nn.LayerNorm(dim, eps=NORM_EPS)
         self.norm_mlp = nn.LayerNorm(dim, eps=NORM_EPS)
         self.norm_final = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         half = (merge_kernel - 1) // 2
         self.depthwise_conv_fusion = nn.Conv1d(
             2 * dim, 2 * dim, merge_kernel, padding=half, groups=2 * dim

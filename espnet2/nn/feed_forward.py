@@ -1,17 +1,17 @@
-"""The position-wise feed-forward layer."""
+"""The position-wise feed-forward layer.
+
+Shapes: D model width, F hidden width.
+"""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-ACTIVATIONS = {
-    "swish": nn.SiLU,
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "hardtanh": nn.Hardtanh,
-    "selu": nn.SELU,
-    "identity": nn.Identity,
-}
+from espnet2.nn.activations import ACTIVATIONS
+from espnet2.nn.dropout import drop, drop_again
 
 
 class FeedForward(nn.Module):
@@ -21,9 +21,40 @@ class FeedForward(nn.Module):
         super().__init__()
         self.w_1 = nn.Linear(dim, hidden_dim)
         self.w_2 = nn.Linear(hidden_dim, dim)
-        self.activation = ACTIVATIONS[activation]()
-        self.dropout = nn.Dropout(dropout_rate)
+        self.activation = activation
+        self.dropout_rate = dropout_rate
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (..., D) -> (..., D)."""
-        return self.w_2(self.dropout(self.activation(self.w_1(x))))
+        hidden = self.w_1(x)
+        weight, bias = self.w_2.weight.to(hidden.dtype), self.w_2.bias.to(hidden.dtype)
+        rate = self.dropout_rate if self.training else 0.0
+        return _ActiveLinear.apply(hidden, weight, bias, self.activation, rate)
+
+
+class _ActiveLinear(torch.autograd.Function):
+    """Linear(dropout(activation(hidden))) that keeps nothing so wide but ``hidden`` (..., F).
+
+    Autograd would keep the output of the activation and of the dropout too; both are made again
+    in the backward pass, from ``hidden`` and one byte a value.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, activation, rate):
+        x, keep = ACTIVATIONS[activation].function(hidden), None
+        if rate > 0:
+            x, keep = drop(x, rate)
+        ctx.save_for_backward(hidden, keep, weight)
+        ctx.activation, ctx.rate = ACTIVATIONS[activation], rate
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):
+        hidden, keep, weight = ctx.saved_tensors
+        x, dx = ctx.activation.function(hidden), dy @ weight
+        if keep is not None:
+            x, dx = drop_again(x, keep, ctx.rate), drop_again(dx, keep, ctx.rate)
+        dy = dy.flatten(0, -2)
+        dweight = dy.t() @ x.flatten(0, -2)
+        return ctx.activation.gradient(dx, hidden), dweight, dy.sum(0), None, None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from espnet2.nn.dropout import Dropout
+
 
 class LinearProjection(nn.Module):
     """(B, T, C) -> (B, T, D). Takes and gives lengths, as ESPnet's pre-encoders do."""
@@ -11,7 +13,7 @@ class LinearProjection(nn.Module):
     def __init__(self, input_size: int, output_size: int, dropout: float = 0.0):
         super().__init__()
         self.linear_out = nn.Linear(input_size, output_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def output_size(self) -> int:
         """Width of the output."""

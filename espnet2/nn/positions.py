@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet2.nn.dropout import Dropout
+
 
 class WeightNormConv(nn.Module):
     """A grouped convolution over time whose weight is g * v/||v||, one norm a kernel tap."""
@@ -65,7 +67,7 @@ class SinusoidPositions(nn.Module):
     def __init__(self, dim: int, dropout_rate: float = 0.0):
         super().__init__()
         self.scale = math.sqrt(dim)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (B, T, D) -> (B, T, D)."""

@@ -7,6 +7,7 @@ from torch import nn
 from espnet2.nn.attention import SelfAttention
 from espnet2.nn.cgmlp import ConvGatingMLP
 from espnet2.nn.cnn_frontend import CNNFrontend
+from espnet2.nn.dropout import Dropout
 from espnet2.nn.e_branchformer import NORM_EPS, EBranchformerBlock, EBranchformerEncoder
 from espnet2.nn.feed_forward import FeedForward
 from espnet2.nn.linear_projection import LinearProjection
@@ -95,7 +96,7 @@ def build_embed(config: EncoderConfig, in_dim: int) -> list[nn.Module]:
         "abs_pos": lambda: [SinusoidPositions(dim, config.positional_dropout_rate)],
         "none": list,
     }[config.pos_enc_layer_type]()
-    dropout = nn.Dropout(config.dropout_rate)
+    dropout = Dropout(config.dropout_rate)
     if config.input_layer == "linear":
         return [nn.Linear(in_dim, dim), nn.LayerNorm(dim), dropout, *positions]
     if in_dim != dim:

@@ -9,7 +9,7 @@ from espnet2.asr.config import ProbeConfig, SpecAugConfig
 from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.layer_mix import LayerMix
 from espnet2.asr.specaug import num_uniforms, spec_augment
-from espnet2.asr.transformer import plain_attention, subsampled
+from espnet2.asr.transformer import subsampled
 from espnet2.utils.errors import ConfigError
 
 SMALL = ProbeConfig(
@@ -108,13 +108,6 @@ def test_subsampled_lengths_are_those_of_the_convolutions():
     for frames in (7, 8, 20, 21):
         width = model.subsampling(torch.zeros(1, frames, 12)).shape[1]
         assert subsampled(torch.tensor([frames])).item() == width
-
-
-def test_plain_attention_is_torchs_attention():
-    q, k, v = torch.randn(3, 2, 2, 5, 4).unbind(0)
-    keep = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()[:, None, None, :]
-    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
-    torch.testing.assert_close(plain_attention(q, k, v, keep, 0.0), expected)
 
 
 def test_mixing_and_projecting_is_one_product():

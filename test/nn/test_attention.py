@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from espnet2.nn import attention
-from espnet2.nn.attention import SelfAttention
+from espnet2.nn.attention import SelfAttention, plain_attend
 from espnet2.nn.padding import padding_for
 from espnet2.utils.errors import XeusError
 
@@ -56,3 +57,11 @@ def test_an_unavailable_flash_kernel_is_an_error_and_not_a_slow_path():
     layer.use_flash_attn = True
     with pytest.raises(XeusError, match="no flash attention kernel runs here .*dropout 0.5"):
         layer(torch.randn(2, 7, 16), None)
+
+
+def test_the_plain_formula_is_torchs_attention():
+    q, k, v = torch.randn(3, 2, 2, 5, 4).unbind(0)
+    keep = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()[:, None, None, :]
+    for mask in (keep, None):
+        expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        torch.testing.assert_close(plain_attend(q, k, v, mask, 0.0), expected)
