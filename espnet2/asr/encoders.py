@@ -18,6 +18,7 @@ from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.nn.padding import padding_for
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.ssl.extract import GRID_SAMPLES
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_weights
 from espnet2.utils.config import load_yaml
@@ -25,7 +26,6 @@ from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.seeding import seed_for
 
-GRID_SAMPLES = SAMPLE_RATE_HZ // 2  # waves are padded to half seconds: few shapes are fast on CPUs
 MEL_BINS = 80
 STACK = 2  # fbank frames of 10 ms in one of 20 ms
 CHECKPOINTS = ("xeus_checkpoint_new.pth", "xeus_checkpoint_old.pth")
@@ -91,6 +91,7 @@ class SSLEncoder:
     def features(self, waves: list[np.ndarray]) -> list[Tensor]:
         """(L, T, D) of each wave; see ``Encoder``."""
         lengths = [len(wave) for wave in waves]
+        # Half seconds: few shapes are fast on CPUs.
         width = math.ceil(max(lengths) / GRID_SAMPLES) * GRID_SAMPLES
         speech = torch.zeros(len(waves), width)  # (B, S)
         for row, wave in zip(speech, waves, strict=True):
@@ -135,15 +136,3 @@ class FbankEncoder:
         mel = np.stack(frames + frames[-1:])[: STACK * count]  # (2T, 80)
         mel = mel - mel.mean(axis=0)
         return torch.from_numpy(mel.reshape(1, count, self.dim))
-
-
-def padded_groups(num_samples: np.ndarray, batch_s: float) -> list[np.ndarray]:
-    """Rows grouped into batches of like length, each of at most ``batch_s`` padded seconds."""
-    padded = np.ceil(num_samples / GRID_SAMPLES) * (GRID_SAMPLES / SAMPLE_RATE_HZ)
-    order = np.argsort(num_samples, kind="stable")
-    groups, start = [], 0
-    for stop in range(1, len(order) + 1):
-        if stop == len(order) or padded[order[stop]] * (stop + 1 - start) > batch_s:
-            groups.append(order[start:stop])
-            start = stop
-    return groups

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from espnet2.asr.config import EncoderSpec, FeatureConfig
-from espnet2.asr.encoders import Encoder, build_encoder, checkpoint_in, padded_groups
+from espnet2.asr.encoders import Encoder, build_encoder, checkpoint_in
 from espnet2.data.audio import load_pcm, to_float
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.data.kaldi import Utterance, audio_listing, read_kaldi
 from espnet2.data.tsv import Dropped, write_dropped
+from espnet2.ssl.extract import padded_groups
 from espnet2.utils.config import to_dict
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path, read_json, sha256_file, sha256_text, write_json

@@ -1,14 +1,16 @@
-"""Audio files in, 16 kHz mono 16-bit out.
+"""Audio files in, 16 kHz mono out: 16 bits to store, or floats as they are.
 
 Steps: locate the bytes, decode with libsndfile, take the segment, downmix, resample with soxr,
 trim silent edges if asked, round to 16 bits, hash, encode as FLAC. Bytes that already are
 16 kHz mono 16-bit FLAC and need no cut are passed through untouched.
 """
 
+import contextlib
 import hashlib
 import io
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,27 +79,49 @@ def load_pcm(source: str, start_s: float = 0.0, end_s: float | None = None) -> P
 
     Raises OSError (no such file), DataError (not audio, not finite, segment outside the file).
     """
+    with _opened(source, start_s, end_s) as (file, data):
+        if start_s == 0 and end_s is None and _is_stored_form(file):
+            return Pcm(samples=file.read(dtype="int16"), flac=data)
+        return Pcm(samples=to_int16(_mono(source, file, start_s, end_s)), flac=None)
+
+
+def load_audio(source: str, start_s: float = 0.0, end_s: float | None = None) -> np.ndarray:
+    """(samples,) float32 at 16 kHz, mono: like :func:`load_pcm`, not rounded and not clipped."""
+    with _opened(source, start_s, end_s) as (file, _):
+        return _mono(source, file, start_s, end_s)
+
+
+@contextlib.contextmanager
+def _opened(
+    source: str, start_s: float, end_s: float | None
+) -> Iterator[tuple[soundfile.SoundFile, bytes | None]]:
+    """The open file and, where it was read at once, its bytes; libsndfile's errors get a name."""
     is_whole = start_s == 0 and end_s is None
     is_file = str(source_file(source)) == source
     # A segment of a long recording is read by seeking; a whole file at once.
     data = read_bytes(source) if is_whole or not is_file else None
     try:
         with soundfile.SoundFile(existing(source) if data is None else io.BytesIO(data)) as file:
-            rate_hz = file.samplerate
-            if is_whole and _is_stored_form(file):
-                return Pcm(samples=file.read(dtype="int16"), flac=data)
-            first, count = _segment(source, file, start_s, end_s)
-            file.seek(first)
-            audio = file.read(count, dtype="float32", always_2d=True)  # (samples, channels)
+            yield file, data
     except (soundfile.LibsndfileError, TypeError) as error:
         raise DataError(f"{source}: {str(error).strip()}") from None
+
+
+def _mono(
+    source: str, file: soundfile.SoundFile, start_s: float, end_s: float | None
+) -> np.ndarray:
+    """(samples,) float32 at 16 kHz: the mean of the channels of a segment, resampled."""
+    rate_hz = file.samplerate
+    first, count = _segment(source, file, start_s, end_s)
+    file.seek(first)
+    audio = file.read(count, dtype="float32", always_2d=True)  # (samples, channels)
     if not np.isfinite(audio).all():
         raise DataError(f"{source}: holds NaN or infinite samples")
     channels = audio.shape[1]
     mono = sum(audio[:, c] for c in range(channels)) / np.float32(channels)  # (samples,)
-    if rate_hz != SAMPLE_RATE_HZ:
-        mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
-    return Pcm(samples=to_int16(mono), flac=None)
+    if rate_hz == SAMPLE_RATE_HZ:
+        return mono
+    return soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
 
 
 def existing(path: str) -> str:

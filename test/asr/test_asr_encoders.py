@@ -6,7 +6,7 @@ import torch
 from tiny_asr import make_export, tone
 
 from espnet2.asr.config import EncoderSpec
-from espnet2.asr.encoders import FbankEncoder, build_encoder, padded_groups
+from espnet2.asr.encoders import FbankEncoder, build_encoder
 from espnet2.data.frames import num_frames
 from espnet2.utils.errors import ConfigError
 
@@ -83,12 +83,3 @@ def test_an_export_without_a_checkpoint_is_refused(tmp_path, export):
     (tmp_path / "config.yaml").write_bytes((export / "config.yaml").read_bytes())
     with pytest.raises(ConfigError, match="holds none of xeus_checkpoint_new.pth"):
         build(tmp_path, "export")
-
-
-def test_groups_are_of_like_length_and_stay_within_the_budget():
-    samples = np.random.default_rng(0).integers(0, 80_000, 50)
-    groups = padded_groups(samples, batch_s=10)
-    assert sorted(np.concatenate(groups)) == list(range(50))
-    for group in groups:
-        longest_s = np.ceil(samples[group].max() / 8000) * 0.5
-        assert longest_s * len(group) <= 10

@@ -1,0 +1,85 @@
+"""Recordings that a user lists: ``wav.scp`` (and ``segments``), or plain audio files."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from espnet2.data.audio import load_audio
+from espnet2.data.kaldi import Table, Utterance, check_sources, read_segments, shown
+from espnet2.data.manifest import file_stamp, seconds_of
+from espnet2.data.tsv import Dropped
+from espnet2.utils.errors import DataError
+
+
+def listed(wav_scp: Path, segments: Path | None = None) -> list[Utterance]:
+    """Utterances of a ``wav.scp`` of any name, in C order; with ``segments``, its lines.
+
+    Raises DataError listing the problems, each with file and line; OSError without the file.
+    """
+    problems: list[str] = []
+    wav = Table(wav_scp, problems).read()
+    check_sources(wav)
+    parts = {key: (key, 0.0, None) for key in wav}
+    if segments is not None:
+        parts = read_segments(segments, wav, problems)
+        if parts is None:
+            raise DataError(f"{segments}: no such file; --segments names a Kaldi segments file")
+    if not parts:
+        problems.append(f"{segments or wav_scp}: no utterances")
+    if problems:
+        raise DataError(f"{wav_scp} cannot be used:\n  {shown(problems)}")
+    return [
+        Utterance(
+            utt_id=key, recording=recording, source=wav[recording].value, start_s=start, end_s=end,
+            speaker=key,
+        )
+        for key, (recording, start, end) in parts.items()
+    ]  # fmt: skip
+
+
+def plain_files(paths: Sequence[Path]) -> list[Utterance]:
+    """One utterance a file, named by the file without its ending, in C order.
+
+    Raises DataError when two files have one name.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in named:
+            raise DataError(
+                f"{named[path.stem]} and {path} would both be utterance {path.stem}; "
+                "rename one, or list them in a wav.scp with ids of your own"
+            )
+        named[path.stem] = path
+    return [
+        Utterance(utt_id=name, recording=name, source=str(named[name]), speaker=name)
+        for name in sorted(named, key=str.encode)
+    ]
+
+
+def with_durations(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """The utterances with seconds from segments or audio headers; 0 where a file cannot be opened.
+
+    (A record of an ark is read to the end for it.)
+    """
+    known: dict[tuple[str, str], float] = {}
+    return [
+        replace(u, duration_s=seconds_of(u, file_stamp(u.source)[0], known)) for u in utterances
+    ]
+
+
+def usable_audio(utterance: Utterance, shortest: int) -> np.ndarray | Dropped:
+    """(samples,) float32 at 16 kHz; or why there is none, fewer than ``shortest`` included."""
+    try:
+        audio = load_audio(utterance.source, utterance.start_s, utterance.end_s)
+    except OSError as error:
+        reason, detail = "unreadable", f"{utterance.source}: {error.strerror or error}"
+    except DataError as error:
+        reason, detail = "unreadable", str(error)
+    else:
+        if len(audio) >= shortest:
+            return audio
+        reason = "too short"
+        detail = f"{len(audio)} samples at 16 kHz; at least {shortest} make one frame"
+    return Dropped(utt_id=utterance.utt_id, reason=reason, detail=detail)
