@@ -133,7 +133,9 @@ def new_mask(part: Mapping[str, Any], where: str) -> MaskConfig:
     if [name for name, _ in entries] != ["mask"]:
         names = [name for name, _ in entries]
         raise ConfigError(f"{where}: util must be one entry named mask, got {names}")
-    return from_dict(MaskConfig, entries[0][1], f"{where}: util: mask")
+    conf = dict(entries[0][1])
+    conf.pop("encoder_embed_dim", None)  # ESPnet writes the encoder's width here and never reads it
+    return from_dict(MaskConfig, conf, f"{where}: util: mask")
 
 
 def old_losses(part: Mapping[str, Any], where: str) -> tuple[LossConfig, ...]:
