@@ -5,6 +5,8 @@ python3 -m espnet2.bin.export --conf conf/mini.yaml --dump dump --exp exp/ssl_mi
 
 Writes OUT/{config.yaml,xeus_checkpoint_old.pth,xeus_checkpoint_new.pth,export.json}. Both files are
 loaded again and must give the hidden states of the averaged model on a validation utterance.
+config_new.yaml beside them is for ESPnet from PyPI, with xeus_checkpoint_new.pth; where the model
+has a part that ESPnet lacks, it is left out and the log says why.
 """
 
 from pathlib import Path

@@ -10,12 +10,13 @@ from torch import Tensor
 from espnet2.data.index import Index
 from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.ssl.espnet_yaml import espnet_yaml
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_weights, state_dict_as
 from espnet2.train.average import average
 from espnet2.train.checkpoint import load_model_state, save_tensors, saved_steps, step_path
 from espnet2.utils.config import from_dict, load_yaml, save_yaml
-from espnet2.utils.errors import CheckpointError
+from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.files import sha256_file, write_json
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
@@ -48,7 +49,9 @@ def export(exp: Path, dump: Path, out: Path, config: dict[str, Any]) -> dict[str
         raise CheckpointError(f"{exp}/intermediate holds no checkpoint; run the pretrain stage")
     trained = load_yaml(exp / "config.yaml")
     model = averaged_model(trained, [step_path(exp / "intermediate", step) for step in steps])
-    save_yaml(out / "config.yaml", exported_config(trained, model.losses[0].num_classes))
+    exported = exported_config(trained, model.losses[0].num_classes)
+    save_yaml(out / "config.yaml", exported)
+    save_new_config(out / "config_new.yaml", exported)
     utt_id, speech = check_utterance(dump)
     files = {}
     for layout in LAYOUTS:
@@ -80,6 +83,18 @@ def exported_config(trained: dict[str, Any], num_classes: int) -> dict[str, Any]
     model, _ = model_keys(trained)
     tokens = [*map(str, range(num_classes)), "<unk>", "<sos/eos>"]
     return {**model, "token_type": "word", "token_list": tokens, "seed": trained.get("seed", 0)}
+
+
+def save_new_config(path: Path, exported: dict[str, Any]) -> None:
+    """Write ``config.yaml`` as ESPnet from PyPI reads it, or say why there is none."""
+    model, rest = model_keys(exported)
+    try:
+        new = espnet_yaml(SSLModelConfig.from_espnet(model, "config.yaml"))
+    except ConfigError as error:
+        path.unlink(missing_ok=True)
+        log(f"ESPnet from PyPI cannot load this model, {path} is left out: {error}")
+        return
+    save_yaml(path, {**new, **rest})
 
 
 def check_utterance(dump: Path) -> tuple[str, Tensor]:
