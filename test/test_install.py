@@ -1,13 +1,20 @@
 """Set-up: what stops everything is one clear line."""
 
+import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_INDEX = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 CHECK = ROOT / "tools/check_install.py"
+VERSION = ".".join(map(str, sys.version_info[:2]))
 
 
 def check(*options, **environment):
@@ -49,24 +56,79 @@ def test_a_bare_interpreter_is_told_what_to_run():
     assert "torch is not installed (the model): run tools/install.sh" in result.stderr
 
 
-def test_install_without_a_package_index_ends_in_one_sentence(tmp_path):
-    for folder in ("tools", "utils"):
-        (tmp_path / folder).mkdir()
-    for path in ("tools/install.sh", "utils/recipe.sh", "setup.py"):
-        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
-    result = subprocess.run(
-        ["bash", str(tmp_path / "tools/install.sh")],
+def stamp(file):
+    """What install.sh leaves in an environment whose packages ``file`` names."""
+    torch = re.search(r"^torch_version=(\S+)", (ROOT / "tools/install.sh").read_text(), re.M)[1]
+    digest = hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:16]
+    return f"{VERSION} torch {torch} {file.rpartition('.')[0]} {digest}\n"
+
+
+VENV = {"tools/venv": stamp("setup.py") + "tests\n"}
+ESPNET = {"tools/espnet_venv": stamp("tools/espnet_requirements.txt")}
+
+
+def run_tool(folder, *command, installed=()):
+    """One of our scripts in a bare copy of the tools, without a package index."""
+    for path in (
+        "tools/install.sh", "tools/test.sh", "tools/espnet_requirements.txt", "utils/recipe.sh",
+        "setup.py",
+    ):  # fmt: skip
+        (folder / path).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / path, folder / path)
+    for environment, content in dict(installed).items():
+        (folder / environment).mkdir()
+        (folder / environment / ".installed").write_text(content)
+    return subprocess.run(
+        ["bash", folder / command[0], *command[1:]],
         capture_output=True,
         text=True,
-        env={
-            **os.environ,
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": "",
-        },
+        env={**os.environ, **NO_INDEX, "PYTHON": sys.executable},
         check=False,
     )
+
+
+def test_install_without_a_package_index_ends_in_one_sentence(tmp_path):
+    result = run_tool(tmp_path, "tools/install.sh")
     assert result.returncode == 1
     assert "install.sh: error: pip could not install torch" in result.stderr
     assert "check the network to the package index" in result.stderr
     assert not (tmp_path / "tools/venv/.installed").exists()
+
+
+def test_a_peer_that_cannot_be_installed_ends_in_one_sentence_too(tmp_path):
+    venv.create(tmp_path / "tools/espnet_venv")  # without pip, as if it had been cut short
+    result = run_tool(tmp_path, "tools/install.sh", "--with_espnet", installed=VENV)
+    assert result.returncode == 1
+    assert "tools/venv is up to date" in result.stderr
+    assert "installing into tools/espnet_venv" in result.stderr
+    assert "install.sh: error: pip could not install torch" in result.stderr
+    assert not (tmp_path / "tools/espnet_venv/.installed").exists()
+
+
+@pytest.mark.parametrize("option", ["--with_espnet", "--with-espnet"])
+def test_what_is_installed_is_not_installed_again(tmp_path, option):
+    result = run_tool(tmp_path, "tools/install.sh", option, "--with-tests", installed=VENV | ESPNET)
+    assert result.returncode == 0
+    lines = [line.partition("install.sh: ")[2] for line in result.stderr.splitlines()]
+    assert lines == [f"{name} is up to date (Python {VERSION})" for name in VENV | ESPNET]
+
+
+def test_an_unknown_option_of_the_installation_is_refused(tmp_path):
+    result = run_tool(tmp_path, "tools/install.sh", "--with_espnets")
+    assert result.returncode == 2
+    assert result.stderr == "install.sh: unknown option --with_espnets; see --help\n"
+
+
+def test_the_peer_tests_alone_ask_for_the_peer(tmp_path):
+    result = run_tool(tmp_path, "tools/test.sh", "--only=peer", installed=VENV)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "test.sh: error: ESPnet is not in tools/espnet_venv; "
+        "tools/test.sh --with_espnet installs it"
+    )
+
+
+def test_a_part_that_does_not_exist_is_refused(tmp_path):
+    result = run_tool(tmp_path, "tools/test.sh", "--only", "peers")
+    assert result.returncode == 2
+    assert "--only must be lint, unit, peer or integration, got 'peers'" in result.stderr

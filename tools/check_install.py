@@ -62,7 +62,8 @@ def stops_everything() -> list[str]:
     if (theirs := version("espnet")) is not None:
         problems.append(
             f"PyPI's espnet {theirs} is installed in {sys.prefix}; it has a package espnet2 of its"
-            " own: keep the two in separate environments (pip uninstall espnet)"
+            " own: keep the two in separate environments (pip uninstall espnet;"
+            " tools/install.sh --with_espnet makes one for it)"
         )
     problems += [
         f"{package} is not installed ({purpose}): run tools/install.sh"
@@ -81,6 +82,10 @@ def table() -> None:
     print("programs")
     for program, purpose in PROGRAMS.items():
         print(f"  {program:20} {shutil.which(program) or 'missing':24} {purpose}")
+    peer = Path(__file__).parent / "espnet_venv/.installed"
+    state = "present" if peer.is_file() else "missing"
+    print("other environments")
+    print(f"  {'tools/espnet_venv':20} {state:16} ESPnet itself: test/peer, bench model")
     free_gb = shutil.disk_usage(Path(__file__).parent).free / 1e9
     print(f"machine: {len(os.sched_getaffinity(0))} cores, {free_gb:.0f} GB of disk free here")
 

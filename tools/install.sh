@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Make tools/venv from nothing: a Python environment with everything the recipes need.
 #
-# Usage: tools/install.sh [--with_tests] [--quiet_if_done]
+# Usage: tools/install.sh [--with_tests] [--with_espnet] [--quiet_if_done]
 #
 #   --with_tests      also what tools/test.sh needs (pytest, ruff, shellcheck)
+#   --with_espnet     also tools/espnet_venv: ESPnet from PyPI for the CPU (1.6 GB, two minutes),
+#                     the peer of the interoperability tests and of `bench model`; no recipe needs it
 #   --quiet_if_done   say nothing when there is nothing to do
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter (3.11 to 3.13). Run it again at any time: it
@@ -12,39 +14,52 @@
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
-with_tests=false quiet_if_done=false arguments=()
+with_tests=false with_espnet=false quiet_if_done=false arguments=()
 for argument in "$@"; do
-  case ${argument} in
-    --with_tests) with_tests=true ;;
-    --quiet_if_done) quiet_if_done=true ;;
+  case ${argument//-/_} in # --with-tests is --with_tests
+    __with_tests) with_tests=true ;;
+    __with_espnet) with_espnet=true ;;
+    __quiet_if_done) quiet_if_done=true ;;
     *) arguments+=("${argument}") ;;
   esac
 done
 parse_options "${arguments[@]}"
 
 torch_version=2.13.0
-venv=${repository}/tools/venv
 base=${PYTHON:-python3}
-extras=recipe
-[[ ${with_tests} == false ]] || extras=recipe,test
-record=${repository}/tools/.install.log
 
 command -v "${base}" > /dev/null ||
   fail "${base} not found; install Python 3.11 to 3.13, or set PYTHON=/path/to/python3"
-version=$("${base}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+print_version='import sys; print("%d.%d" % sys.version_info[:2])'
+version=$("${base}" -c "${print_version}")
 case ${version} in
   3.11 | 3.12 | 3.13) ;;
   *) fail "${base} is Python ${version}; 3.11 to 3.13 is needed: set PYTHON=/path/to/python3.12" ;;
 esac
 
-# The stamp names what was installed; extras only grow, so a plain install keeps the test tools.
-stamp=${venv}/.installed
-wanted="${version} torch ${torch_version} setup $(sha256sum < "${repository}/setup.py" | cut -c1-16)"
-if [[ -f ${stamp} && $(head -n 1 "${stamp}") == "${wanted}" ]] &&
-  { [[ ${with_tests} == false ]] || grep -qx tests "${stamp}"; }; then
-  [[ ${quiet_if_done} == true ]] || log "tools/venv is up to date (Python ${version})"
-  exit 0
-fi
+# choose NAME SOURCE: turn to the environment tools/NAME, whose packages the file SOURCE names.
+choose() {
+  name=tools/$1 source=$2
+  venv=${repository}/${name}
+  record=${repository}/tools/.install_$1.log
+  stamp=${venv}/.installed # what was installed, then a line for what came with an option
+  wanted="${version} torch ${torch_version} ${source%.*} $(sha256sum < "${repository}/${source}" | cut -c1-16)"
+}
+is_installed() { [[ -f ${stamp} && $(head -n 1 "${stamp}") == "${wanted}" ]]; }
+say_up_to_date() { [[ ${quiet_if_done} == true ]] || log "${name} is up to date (Python ${version})"; }
+
+# make_venv: the environment with nothing in it yet, or what an earlier installation left.
+make_venv() {
+  seconds_before=${SECONDS}
+  log "installing into ${name} with Python ${version} (a minute or two; record in ${record#"${repository}"/})"
+  : > "${record}"
+  if [[ ! -x ${venv}/bin/python3 || $("${venv}/bin/python3" -c "${print_version}") != "${version}" ]]; then
+    rm -rf "${venv}"
+    "${base}" -m venv "${venv}" >> "${record}" 2>&1 ||
+      fail "python3 -m venv failed; on Debian: apt-get install python3-venv (record in ${record})"
+  fi
+  rm -f "${stamp}"
+}
 
 # pip_install ARGS...: pip's own words go to the record; the last of them is shown if it fails.
 pip_install() {
@@ -56,26 +71,59 @@ refuse_pip() {
   fail "pip could not install $1 (${reason:-see ${record}}); check the network to the package index, then run tools/install.sh again"
 }
 
-seconds_before=${SECONDS}
-log "installing into tools/venv with Python ${version} (about a minute; record in tools/.install.log)"
-: > "${record}"
-if [[ ! -x ${venv}/bin/python3 || $("${venv}/bin/python3" -c 'import sys; print("%d.%d" % sys.version_info[:2])') != "${version}" ]]; then
-  rm -rf "${venv}"
-  "${base}" -m venv "${venv}" >> "${record}" 2>&1 ||
-    fail "python3 -m venv failed; on Debian: apt-get install python3-venv (record in ${record})"
-fi
-rm -f "${stamp}"
-if command -v nvidia-smi > /dev/null; then
-  log "NVIDIA GPU found: PyTorch with CUDA"
-  pip_install "torch==${torch_version}" || refuse_pip torch
-elif pip_install "torch==${torch_version}+cpu"; then
-  log "no NVIDIA GPU: PyTorch ${torch_version} for the CPU"
-else
-  log "pip's index has no CPU build of PyTorch: taking the default build, several GB; PIP_EXTRA_INDEX_URL may point to PyTorch's CPU index"
-  pip_install "torch==${torch_version}" || refuse_pip torch
-fi
-pip_install --editable "${repository}[${extras}]" || refuse_pip "the requirements of setup.py"
-printf '%s\n' "${wanted}" > "${stamp}"
-[[ ${with_tests} == false ]] || echo tests >> "${stamp}"
-count=$("${venv}/bin/python3" -m pip list --disable-pip-version-check 2> /dev/null | tail -n +3 | wc -l)
-log "tools/venv is ready: ${count} packages, $(du -sh "${venv}" | cut -f1), $((SECONDS - seconds_before)) s"
+install_cpu_torch() {
+  if pip_install "torch==${torch_version}+cpu"; then
+    log "PyTorch ${torch_version} for the CPU"
+  else
+    log "pip's index has no CPU build of PyTorch: taking the default build, several GB; PIP_EXTRA_INDEX_URL may point to PyTorch's CPU index"
+    pip_install "torch==${torch_version}" || refuse_pip torch
+  fi
+}
+
+# finish OPTION...: leave the stamp and say what there is.
+finish() {
+  local count
+  printf '%s\n' "${wanted}" "$@" > "${stamp}"
+  count=$("${venv}/bin/python3" -m pip list --disable-pip-version-check 2> /dev/null | tail -n +3 | wc -l)
+  log "${name} is ready: ${count} packages, $(du -sh "${venv}" | cut -f1), $((SECONDS - seconds_before)) s"
+}
+
+install_recipes() {
+  local kept=false
+  choose venv setup.py
+  ! grep -qsx tests "${stamp}" || kept=true # a plain installation keeps the test tools
+  if is_installed && [[ ${with_tests} == false || ${kept} == true ]]; then
+    say_up_to_date
+    return
+  fi
+  [[ ${kept} == false ]] || with_tests=true
+  make_venv
+  if command -v nvidia-smi > /dev/null; then
+    log "NVIDIA GPU found: PyTorch with CUDA"
+    pip_install "torch==${torch_version}" || refuse_pip torch
+  else
+    install_cpu_torch
+  fi
+  local extras=recipe
+  [[ ${with_tests} == false ]] || extras=recipe,test
+  pip_install --editable "${repository}[${extras}]" || refuse_pip "the requirements of setup.py"
+  if [[ ${with_tests} == true ]]; then finish tests; else finish; fi
+}
+
+install_espnet() {
+  choose espnet_venv tools/espnet_requirements.txt
+  if is_installed; then
+    say_up_to_date
+    return
+  fi
+  make_venv
+  install_cpu_torch
+  pip_install --no-deps --requirement "${repository}/${source}" || refuse_pip "${source}"
+  rm -rf "${venv}"/lib/python3*/site-packages/torchaudio/lib # compiled against CUDA
+  "${venv}/bin/python3" -I -c 'import espnet, espnet2.tasks.ssl' >> "${record}" 2>&1 ||
+    fail "${name} holds ESPnet but cannot import it (record in ${record}); its packages were tried with Python 3.11: set PYTHON=/path/to/python3.11"
+  finish
+}
+
+install_recipes
+[[ ${with_espnet} == false ]] || install_espnet
