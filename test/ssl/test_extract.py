@@ -10,7 +10,7 @@ import torch
 from espnet2.data.recordings import plain_files, with_durations
 from espnet2.data.tsv import Dropped
 from espnet2.ssl.extract import Extractor, extract, padded_groups, read_ahead
-from espnet2.utils.errors import ConfigError
+from espnet2.utils.errors import ConfigError, XeusError
 
 
 @pytest.fixture
@@ -116,6 +116,16 @@ def test_bfloat16_is_near_and_comes_back_as_float32(model, tmp_path):
     assert features.dtype == torch.float32
     error = ((features - expected).norm() / expected.norm()).item()
     assert 1e-5 < error < 0.05
+
+
+def test_too_little_memory_is_one_line_with_the_way_out(model, tmp_path, monkeypatch):
+    def out_of_memory(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(model, "encode", out_of_memory)
+    message = "cpu: too little memory for 2 utterances padded to 4 s; lower --batch_seconds, or cut"
+    with pytest.raises(XeusError, match=message):
+        list(extract(Extractor(model), record(tmp_path, [32000, 16000]), 60))
 
 
 def test_batches_are_of_like_length_and_the_longest_comes_first(model, tmp_path):
