@@ -30,7 +30,7 @@ class Dropout(nn.Module):
 
 def drop(x: Tensor, rate: float) -> tuple[Tensor, Tensor]:
     """``x`` after dropout, and what was kept (bool, the shape of ``x``)."""
-    if x.device.type != "cpu":
+    if not has_cheap_bits(x):
         return torch.native_dropout(x, rate, True)
     keep = random_keep(x.shape, rate)
     return drop_again(x, keep, rate), keep
@@ -38,8 +38,13 @@ def drop(x: Tensor, rate: float) -> tuple[Tensor, Tensor]:
 
 def drop_again(x: Tensor, keep: Tensor, rate: float) -> Tensor:
     """The dropout that ``keep`` stands for; also its gradient, with ``x`` the one above."""
-    dropped = threshold(rate) if x.device.type == "cpu" else rate * LEVELS
+    dropped = threshold(rate) if has_cheap_bits(x) else rate * LEVELS
     return (x * keep).mul_(LEVELS / (LEVELS - dropped) if dropped < LEVELS else 0.0)
+
+
+def has_cheap_bits(x: Tensor) -> bool:
+    """Whether 16 bits a value decide: on a CPU, unless torch.compile writes the code."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def threshold(rate: float) -> int:
