@@ -75,7 +75,7 @@ def gpu() -> str:
     return f"{torch.cuda.get_device_name(0)}, {memory_gib:.0f} GiB"
 
 
-def append(tables: Sequence[Table], path: Path, command: str) -> None:
-    """Add one run to the end of a Markdown file; the file is whole before and after."""
+def append(text: str, path: Path) -> None:
+    """Add ``text`` (an ``entry``) to the end of a Markdown file; never half of it."""
     before = path.read_text(encoding="utf-8").rstrip() + "\n\n" if path.is_file() else ""
-    write_text(path, before + entry(tables, command))
+    write_text(path, before + text)
