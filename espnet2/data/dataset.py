@@ -36,7 +36,7 @@ class Item:
     utt_id: str  # of a piece: the ids of its utterances
     speech: np.ndarray  # (S,) float32
     labels: np.ndarray  # (T,) cluster ids of the clean audio
-    mask_uniforms: np.ndarray  # (2 T + 1,) float32 in [0, 1), for the masker
+    mask_uniforms: np.ndarray  # (2 T + 1 + extra,) float32 in [0, 1), for the masker
 
 
 def crop(clip: Clip, start: int, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +76,7 @@ class PretrainBatches:
         self.noise, self.rirs = noise, rirs
         self.config, self.seed = config, seed
         self.rank, self.world, self.accum_grad = rank, world, accum_grad
+        self.extra_uniforms = 0  # a row: what the masker takes beyond 2 T + 1, for channels
         if plan.summary["index_sha256"] != labels.info.index_sha256:
             raise DataError(
                 f"{plan.folder}: planned for another index than the labels in {labels.folder}; "
@@ -95,7 +96,8 @@ class PretrainBatches:
         """Micro-batches of ``step`` for this rank: accum_grad dicts of tensors.
 
         speech (B, S) float32, speech_lengths (B,), text (B, T) int64 cluster ids,
-        text_lengths (B,), mask_uniforms (B, 2 T + 1) float32, utt_ids: list of B ids.
+        text_lengths (B,), mask_uniforms (B, 2 T + 1 + extra_uniforms) float32, utt_ids: list
+        of B ids.
         """
         planned = self.plan.batch(step)
         mixing = self.mixing(step)
@@ -131,7 +133,7 @@ class PretrainBatches:
         speech = self.noisy(speech, planned, i, key, mixing, clean)
         speech = self.reverberant(speech, visit, key, mixing)
         uniforms = rng_for(self.seed, "mask", visit, key).random(
-            2 * len(labels) + 1, dtype=np.float32
+            2 * len(labels) + 1 + self.extra_uniforms, dtype=np.float32
         )
         name = self.clips.name(row)
         return Item(utt_id=name, speech=speech, labels=labels, mask_uniforms=uniforms)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from espnet2.ssl.spans import SpanRule
 from espnet2.utils.errors import ConfigError
 
 WAV2VEC_SHAPES = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)
+MIN_SPANS = 2  # wav2vec 2.0, HuBERT and XEUS mask at least two spans an utterance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,26 +94,60 @@ class MaskConfig:
     mask_other: float = 0.0
     """uniform: shortest span; normal: standard deviation; else unused."""
 
-    no_mask_overlap: Literal[False] = False
-    """Spans may overlap; the other way is not supported."""
+    no_mask_overlap: bool = False
+    """Keep spans apart; else they may overlap."""
 
     mask_min_space: int = 0
-    """Only read by ESPnet when spans may not overlap."""
+    """Frames between two spans that are kept apart, at least."""
 
     mask_channel_prob: float = 0.0
-    """Masking of channels: not supported, must be 0."""
+    """The same for channels, which are set to zero for a whole utterance; 0: none."""
 
-    mask_channel_selection: str = "static"
-    """Unused without channel masking, as are the four below."""
+    mask_channel_selection: Literal["static", "uniform", "normal", "poisson"] = "static"
+    """Distribution of the numbers of neighbouring channels."""
 
     mask_channel_other: float = 0.0
+    """As ``mask_other``."""
+
     mask_channel_length: int = 10
+    """Neighbouring channels of a span."""
+
     no_mask_channel_overlap: bool = False
+    """As ``no_mask_overlap``."""
+
     mask_channel_min_space: int = 0
+    """As ``mask_min_space``."""
 
     def __post_init__(self) -> None:
-        if self.mask_channel_prob != 0:
-            raise ConfigError("mask_channel_prob must be 0: channel masking is not supported")
+        _ = self.spans, self.channel_spans  # each refuses settings that cannot be
+
+    @property
+    def spans(self) -> SpanRule:
+        """How spans of frames are drawn."""
+        return SpanRule(
+            name="mask",
+            prob=self.mask_prob,
+            length=self.mask_length,
+            selection=self.mask_selection,
+            other=self.mask_other,
+            overlap=not self.no_mask_overlap,
+            min_space=self.mask_min_space,
+            min_spans=MIN_SPANS,
+        )
+
+    @property
+    def channel_spans(self) -> SpanRule:
+        """How spans of channels are drawn."""
+        return SpanRule(
+            name="mask_channel",
+            prob=self.mask_channel_prob,
+            length=self.mask_channel_length,
+            selection=self.mask_channel_selection,
+            other=self.mask_channel_other,
+            overlap=not self.no_mask_channel_overlap,
+            min_space=self.mask_channel_min_space,
+            min_spans=0,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

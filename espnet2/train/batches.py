@@ -63,7 +63,8 @@ def majority_share(
 ) -> float:
     """Share of the most frequent cluster among the masked validation frames.
 
-    It is what always answering with that cluster would score on the targets of the last phase.
+    It is what always answering with that cluster would score on the targets of the last phase;
+    0 where that phase masks nothing.
     """
     before, last = masker.mask_prob, config.phases[-1].mask_prob
     masker.mask_prob = before if last is None else last
@@ -75,4 +76,4 @@ def majority_share(
             histogram += np.bincount(text[is_masked].numpy(), minlength=len(histogram))
     masker.mask_prob = before
     total = world.sum(torch.from_numpy(histogram).to(world.device))
-    return float(total.max() / total.sum())
+    return float(total.max() / total.sum().clamp(min=1))

@@ -58,8 +58,12 @@ def pretrain_rank(
     valid = validation_batches(dump, labels_tag, seed, world)
     labels = batches.labels.info
     model_part = with_num_classes(model_part, labels.num_clusters)
+    model_config = SSLModelConfig.from_espnet(model_part, WHERE)
+    check_masking(model_config, config)
     torch.manual_seed(seed_for(seed, "model"))
-    model = build_model(SSLModelConfig.from_espnet(model_part, WHERE))
+    model = build_model(model_config)
+    for part in (batches, valid):  # only the built model knows how many channels it masks
+        part.extra_uniforms = model.masker.extra_uniforms
     constants = {}
     if config.valid_interval_steps:
         constants["majority_share"] = majority_share(model.masker, valid, config, world)
@@ -87,6 +91,22 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], TrainConfig,
         if key in mix:
             raise ConfigError(f"{WHERE}: {key} belongs into phases, not into mix")
     return model_part, train_config(rest, WHERE), from_dict(MixConfig, mix, f"{WHERE}: mix")
+
+
+def check_masking(model: SSLModelConfig, config: TrainConfig) -> None:
+    """Refuse a phase without anything to predict, before the first step.
+
+    Raises:
+        ConfigError: a mask_prob of 0 where visible frames do not count.
+    """
+    learns_visible = all(loss.unmasked_weight for loss in model.losses)
+    for phase in config.phases:
+        prob = model.masker.mask_prob if phase.mask_prob is None else phase.mask_prob
+        if prob == 0 and not learns_visible:
+            raise ConfigError(
+                f"{WHERE}: mask_prob 0 leaves no frame to predict; raise it, or set "
+                "loss_conf.unmasked_weight to learn from visible frames"
+            )
 
 
 def with_num_classes(model_part: dict[str, Any], num_clusters: int) -> dict[str, Any]:

@@ -118,6 +118,16 @@ def test_types_and_ranges_are_what_the_model_takes(dump):
     assert batch["mask_uniforms"].max() < 1
 
 
+def test_more_numbers_for_the_masker_leave_those_before_them_alone(dump):
+    few, more = open_batches(dump), open_batches(dump)
+    more.extra_uniforms = 33
+    for one, two in zip(few.batch(3), more.batch(3), strict=True):
+        count, width = one["mask_uniforms"].shape
+        assert two["mask_uniforms"].shape == (count, width + 33)
+        assert torch.equal(two["mask_uniforms"][:, :width], one["mask_uniforms"])
+        assert len(two["mask_uniforms"][:, width:].unique()) > 30 * count
+
+
 def test_the_union_of_ranks_and_micro_batches_is_the_global_batch(dump):
     for step in range(6):
         alone = by_utterance([open_batches(dump, HEAVY).batch(step)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_dump import NUM_CLUSTERS, TAG, make_dump, write_recipe
+from tiny_dump import MODEL, NUM_CLUSTERS, TAG, make_dump, write_recipe
 
 from espnet2.bin.pretrain import pretrain_unit
 from espnet2.data.index import Index, write_index
@@ -18,6 +18,8 @@ from espnet2.train.distributed import World
 from espnet2.train.export import check_utterance, export
 from espnet2.train.metrics import read_metrics
 from espnet2.train.pretrain import pretrain
+from espnet2.train.reporter import Reporter
+from espnet2.train.trainer import Trainer
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.files import read_json, sha256_file
@@ -112,11 +114,55 @@ def test_the_majority_share_is_counted_on_the_masked_frames(dump, trained):
     assert share == np.bincount(targets).max() / len(targets)
 
 
+def test_spans_apart_and_masked_channels_train(dump, tmp_path):
+    masks = {
+        "mask_prob": 0.5, "mask_length": 4, "no_mask_overlap": True, "mask_min_space": 1,
+        "mask_channel_prob": 0.3, "mask_channel_length": 2,
+    }  # fmt: skip
+    recipe = write_recipe(tmp_path / "recipe.yaml", masker_conf=masks)
+    pretrain(recipe, [], dump, TAG, tmp_path, 0)
+    summary = read_json(tmp_path / "summary.json")
+    assert (summary["train"]["skipped"], summary["is_complete"]) == (0, True)
+    assert summary["valid"]["majority_share"] >= 1 / NUM_CLUSTERS
+
+
+def test_without_a_mask_the_visible_frames_can_be_learnt(dump, tmp_path):
+    changes = {
+        "masker_conf": {"mask_prob": 0.0}, "loss_conf": {"final_dim": 8, "unmasked_weight": 1.0}
+    }  # fmt: skip
+    recipe = write_recipe(tmp_path / "recipe.yaml", **changes)
+    pretrain(recipe, [], dump, TAG, tmp_path, 0)
+    summary = read_json(tmp_path / "summary.json")
+    assert 0 < summary["train"]["loss"] < 10
+    assert summary["train"]["skipped"] == 0
+    assert summary["valid"]["majority_share"] == 0
+    assert "masked_acc" not in summary["valid"]
+
+
+def test_a_step_without_a_masked_frame_moves_no_weight(dump, tmp_path):
+    loss = {"final_dim": 8, "num_classes": NUM_CLUSTERS}
+    model = build_model(SSLModelConfig.from_espnet({**MODEL, "loss_conf": loss}, "test"))
+    trainer = Trainer(model, TrainConfig(max_steps=1), World(), seed=0)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    reporter = Reporter(tmp_path, trainer.config, World(), 0, {})
+    model.masker.mask_prob = 0.0
+    trainer.update(validation_batches(dump, TAG, 5, World()).batch(0), reporter)
+    read = reporter.meters.read(World())
+    assert read["skipped"] == 1
+    assert not {"loss", "grad_norm", "masked_acc"} & read.keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"mix": {"noise_prob": 0.1}}, "noise_prob belongs into phases, not into mix"),
         ({"max_step": 9}, "max_step is not a known key; did you mean 'max_steps'"),
+        (
+            {"phases": [{"until": 3, "mask_prob": 0.0}, {}]},
+            "mask_prob 0 leaves no frame to predict; raise it, or set loss_conf.unmasked_weight",
+        ),
         ({"encoder_conf": {"num_blcks": 2}}, "did you mean 'num_blocks'"),
         (
             {"loss_conf": {"num_classes": 7}},
