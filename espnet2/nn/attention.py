@@ -10,14 +10,14 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from espnet2.nn.dropout import drop
+from espnet2.nn.dropout import drop, drop_again
 from espnet2.nn.padding import Padding
 from espnet2.utils.errors import XeusError
 from espnet2.utils.logs import log
 
-PLAIN_FRAMES = 512  # longest utterance whose attention weights a CPU's training step stores
 PLAIN_KERNELS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
@@ -83,20 +83,51 @@ def attend(
 
 
 def is_better_plain(q: Tensor) -> bool:
-    """Whether three plain steps beat torch's kernel: in training on CPU, short utterances.
+    """Whether the formula beats torch's kernels: in training on a CPU.
 
-    (The backward pass of CPU flash attention takes 5 times as long at 99 frames, bf16.)
+    (The backward pass of CPU flash attention takes 5 times as long at 99 frames, bf16; with
+    dropout torch stores three T x T matrices.)
     """
-    return q.device.type == "cpu" and q.requires_grad and q.shape[2] <= PLAIN_FRAMES
+    return q.device.type == "cpu" and q.requires_grad
 
 
 def plain_attend(q: Tensor, k: Tensor, v: Tensor, keep: Tensor | None, dropout_p: float) -> Tensor:
-    """Attention by its formula; it stores the (B, H, T, T) weights."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B, H, T, T)
+    """Attention by its formula; no (T, T) matrix outlives it but the dropout's, a byte a value."""
+    return _PlainAttention.apply(q * q.shape[-1] ** -0.5, k, v, keep, dropout_p)
+
+
+def attention_weights(q: Tensor, k: Tensor, keep: Tensor | None) -> Tensor:
+    """softmax(q k') (B, H, T, T), zero where ``keep`` (B, 1, 1, T) is False."""
+    scores = q @ k.transpose(-1, -2)
     if keep is not None:
         scores = scores.masked_fill(~keep, float("-inf"))
-    shares = scores.softmax(-1, dtype=v.dtype)
-    return (drop(shares, dropout_p)[0] if dropout_p > 0 else shares) @ v
+    return scores.softmax(-1, dtype=q.dtype)
+
+
+class _PlainAttention(torch.autograd.Function):
+    """dropout(softmax(q k')) v; the backward pass makes the weights again."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, keep, rate):
+        weights, kept = attention_weights(q, k, keep), None
+        if rate > 0:
+            weights, kept = drop(weights, rate)
+        ctx.save_for_backward(q, k, v, keep, kept)
+        ctx.rate = rate
+        return weights @ v
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy: Tensor):
+        q, k, v, keep, kept = ctx.saved_tensors
+        weights = attention_weights(q, k, keep)
+        dropped, dweights = weights, dy @ v.transpose(-1, -2)
+        if kept is not None:
+            dropped = drop_again(weights, kept, ctx.rate)
+            dweights = drop_again(dweights, kept, ctx.rate)
+        dscores = torch._softmax_backward_data(dweights, weights, -1, weights.dtype)
+        dv = dropped.transpose(-1, -2) @ dy
+        return dscores @ k, dscores.transpose(-1, -2) @ q, dv, None, None
 
 
 def flash_attend(

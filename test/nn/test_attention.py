@@ -59,9 +59,35 @@ def test_an_unavailable_flash_kernel_is_an_error_and_not_a_slow_path():
         layer(torch.randn(2, 7, 16), None)
 
 
-def test_the_plain_formula_is_torchs_attention():
-    q, k, v = torch.randn(3, 2, 2, 5, 4).unbind(0)
+@pytest.mark.parametrize("has_padding", [True, False])
+def test_the_plain_formula_is_torchs_attention_in_value_and_gradient(has_padding):
+    inputs = torch.randn(3, 2, 2, 5, 4, dtype=torch.float64).requires_grad_()
+    q, k, v = inputs.unbind(0)
     keep = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()[:, None, None, :]
-    for mask in (keep, None):
-        expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        torch.testing.assert_close(plain_attend(q, k, v, mask, 0.0), expected)
+    keep = keep if has_padding else None
+    ours = plain_attend(q, k, v, keep, 0.0)
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=keep)
+    torch.testing.assert_close(ours, theirs)
+    dy = torch.randn_like(ours)
+    ours, theirs = (torch.autograd.grad(y, inputs, dy)[0] for y in (ours, theirs))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_plain_formulas_dropout_has_the_gradient_of_what_it_did():
+    inputs = [torch.randn(1, 2, 6, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+
+    def attend(q, k, v):
+        torch.manual_seed(0)  # the same values dropped at every call
+        return plain_attend(q, k, v, None, 0.3)
+
+    assert not torch.equal(attend(*inputs), plain_attend(*inputs, None, 0.0))
+    assert torch.autograd.gradcheck(attend, inputs)
+
+
+def test_training_on_a_cpu_keeps_no_matrix_of_frames_by_frames():
+    kept = []
+    layer, x = SelfAttention(dim=16, num_heads=2, dropout_rate=0.1), torch.randn(2, 31, 16)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(x, None)
+    square = [t.dtype for t in kept if t.shape[-2:] == (31, 31)]
+    assert square == [torch.bool]
