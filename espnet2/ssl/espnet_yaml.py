@@ -55,7 +55,6 @@ def unknown_to_espnet(config: SSLModelConfig):
         yield "loss: ESPnet builds no masker for a model without a loss"
     if any(loss.kind == "hubert" for loss in config.losses):
         yield "loss: ESPnet has no cosine loss (hubert); its loss of that name is our hubert_ce"
-
     if input_width(config) != config.encoder.output_size:
         yield (
             f"encoder_conf: ESPnet masks the encoder's input, {input_width(config)} wide, with a "
