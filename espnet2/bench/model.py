@@ -26,7 +26,7 @@ from espnet2.utils.provenance import REPOSITORY
 PEER_PYTHON = REPOSITORY / "tools" / "espnet_venv" / "bin" / "python3"
 MASK_TIMES = 20  # draws of one round; their median counts
 Answer = dict[str, Any]
-Pairs = list[tuple[float, float]]  # (ours, the peer's) of each round
+Rounds = list[list[Answer]]  # [ours, the peer's] of each round
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,11 @@ def run(args: argparse.Namespace) -> list[Table]:
             memory_row(f"training step, {audio}: peak extra memory", step_memory),
             speed_row(f"draw {size.masks} masks of {size.mask_frames:,} frames", mask),
         ),
-        notes=tuple(notes(size, args.rounds, builds, errors)),
+        notes=(
+            *notes(size, args.rounds, builds, errors),
+            f"The sides waited for the processor in {waited(encode + step):.0%} of their time; "
+            "above a few per cent the machine was busy, and the figures are worth less.",
+        ),
     )
     return [table]
 
@@ -123,22 +127,29 @@ def ask(pair: tuple[Worker, Worker], do: str, **arguments: Any) -> list[Answer]:
     return [side.ask(do, **arguments) for side in pair]
 
 
-def in_turn(pair: tuple[Worker, Worker], rounds: int, do: str, **arguments: Any) -> Pairs:
-    """Median seconds of both sides in each round."""
-    pairs = []
-    for number in range(1, rounds + 1):
-        log(f"{do}: round {number} of {rounds}")
-        ours, peer = ask(pair, do, **arguments)
-        pairs.append((median(ours["seconds"]), median(peer["seconds"])))
-    return pairs
+def in_turn(pair: tuple[Worker, Worker], count: int, do: str, **arguments: Any) -> Rounds:
+    """The timings of both sides in each of ``count`` rounds."""
+    rounds = []
+    for number in range(1, count + 1):
+        log(f"{do}: round {number} of {count}")
+        rounds.append(ask(pair, do, **arguments))
+    return rounds
 
 
-def speed_row(what: str, pairs: Pairs) -> tuple[str, ...]:
+def speed_row(what: str, rounds: Rounds) -> tuple[str, ...]:
     """A row of times: medians of both sides, and the peer's time over ours."""
+    pairs = [[median(answer["seconds"]) for answer in answers] for answers in rounds]
     ours, peer = (duration(median(times)) for times in zip(*pairs, strict=True))
     ratios = [their_s / our_s for our_s, their_s in pairs]
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
     return what, ours, peer, f"{median(ratios):.2f} × as fast", spread
+
+
+def waited(rounds: Rounds) -> float:
+    """Share of the time in which a side did not have the processor, 0 on a quiet machine."""
+    answers = [answer for answers in rounds for answer in answers]
+    wall_s = sum(sum(answer["seconds"]) for answer in answers)
+    return max(0.0, 1 - sum(answer["cpu_s"] for answer in answers) / wall_s)
 
 
 def memory_row(what: str, answers: Sequence[Answer]) -> tuple[str, ...]:

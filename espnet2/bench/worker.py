@@ -52,16 +52,16 @@ class Side:
 
     def encode(self, batch: int, audio_s: float, times: int = 1) -> dict:
         """Seconds of each of ``times`` calls, in eval mode without gradients."""
-        return {"seconds": seconds_of(self.encoding(batch, audio_s), times)}
+        return timed(self.encoding(batch, audio_s), times)
 
     def train_step(self, batch: int, audio_s: float, times: int = 1) -> dict:
         """Seconds of each of ``times`` forward, backward and optimiser steps in train mode."""
-        return {"seconds": seconds_of(self.training(batch, audio_s), times)}
+        return timed(self.training(batch, audio_s), times)
 
     def mask(self, batch: int, frames: int, times: int) -> dict:
         """Seconds of each of ``times`` masks drawn."""
         with torch.no_grad():
-            return {"seconds": seconds_of(self.drawing(batch, frames), times)}
+            return timed(self.drawing(batch, frames), times)
 
     def peak_memory(self, of: str, batch: int, audio_s: float) -> dict:
         """Bytes that one call of ``of`` (encoding or training) needs on top of what was resident.
@@ -134,14 +134,14 @@ def noise(batch: int, audio_s: float) -> Tensor:
     return 0.1 * torch.randn(batch, int(audio_s * SAMPLE_RATE), generator=generator)
 
 
-def seconds_of(call: Callable[[], object], times: int) -> list[float]:
-    """Wall-clock seconds of each call."""
-    seconds = []
+def timed(call: Callable[[], object], times: int) -> dict:
+    """Wall-clock seconds of each call, and the processor's seconds in all of them."""
+    seconds, cpu_start = [], time.process_time()
     for _ in range(times):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)
-    return seconds
+    return {"seconds": seconds, "cpu_s": time.process_time() - cpu_start}
 
 
 def peak_bytes(call: Callable[[], object]) -> int:

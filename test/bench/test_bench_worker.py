@@ -38,6 +38,7 @@ def test_every_call_is_timed(side):
     ):
         assert len(answer["seconds"]) == 3
         assert all(0 < seconds < 60 for seconds in answer["seconds"])
+        assert 0 < answer["cpu_s"] < 60
 
 
 def test_encoding_leaves_the_weights_and_a_training_step_moves_all_of_them(side):
