@@ -1,0 +1,277 @@
+"""Whole training steps and whole encodings, at several sizes of the batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from espnet2.bench.flops import TRAINING, utterance_flops
+from espnet2.bench.table import Table
+from espnet2.bench.timing import (
+    NOTHING,
+    OUT_OF_MEMORY,
+    Setup,
+    attempt,
+    measure,
+    milliseconds,
+    row_of,
+)
+from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
+from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.ssl.factory import build_model
+from espnet2.train.distributed import World
+from espnet2.train.reporter import Reporter
+from espnet2.train.trainer import Batch, Trainer, autocast
+
+COLUMNS = (
+    "variant", "batch", "ms", "× real time", "MFU", "floor ms", "peak GiB", "first call s",
+)  # fmt: skip
+BUDGET_S = 2.0  # of timed calls, a row
+ADAM_BYTES = 28  # a weight: weight, gradient and two means are read, all but the gradient written
+MFU_NOTE = (
+    "MFU: operations of the closed form (backward twice the forward pass, nothing for activations "
+    "computed again) over time and the data sheet's dense bf16 rate"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to run the model, and the sizes to run it at."""
+
+    name: str
+    """What its rows are called."""
+
+    sizes: tuple[tuple[float, float], ...]
+    """(seconds an utterance, seconds a batch), smallest batch first."""
+
+    shapes: Literal["one", "any"] | None = None
+    """torch.compile of the blocks, for one shape or for any; None: not compiled."""
+
+    is_stem_compiled: bool = False
+    """The CNN too; its code holds the number of utterances, so for one shape."""
+
+    is_checkpointed: bool = False
+    """Activations of the blocks are computed twice and stored once."""
+
+    is_padded: bool = False
+    """Utterances are 60 to 100 % as long as the batch."""
+
+
+LADDER = ((20, 100), (20, 200), (20, 400), (20, 800), (20, 1600))
+LENGTHS = ((10, 400), (40, 400))
+TRAIN_VARIANTS = (
+    Variant(name="eager", sizes=(*LENGTHS, *LADDER)),
+    Variant(name="blocks compiled for any shape", sizes=(*LENGTHS, *LADDER[2:]), shapes="any"),
+    Variant(
+        name="blocks and CNN compiled for one shape",
+        sizes=((20, 400),),
+        shapes="one",
+        is_stem_compiled=True,
+    ),
+    Variant(name="checkpointed", sizes=LADDER[2:], is_checkpointed=True),
+    Variant(
+        name="checkpointed, blocks compiled for any shape",
+        sizes=LADDER[2:],
+        shapes="any",
+        is_checkpointed=True,
+    ),
+)
+ENCODE_VARIANTS = (
+    Variant(name="eager", sizes=((20, 100), (20, 400), (20, 1600))),
+    Variant(name="eager, padded", sizes=((20, 400),), is_padded=True),
+    Variant(name="blocks compiled for any shape", sizes=((20, 400), (20, 1600)), shapes="any"),
+)
+TINY_SIZES = ((0.5, 1), (0.5, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One thing to time."""
+
+    call: Callable[[], object]
+    """Does it once."""
+
+    audio_s: float
+    """Seconds of audio in it."""
+
+    flops: float
+    """Operations of its matrix products."""
+
+    moved_bytes: float = 0.0
+    """Bytes moved while no matrix product runs."""
+
+
+class TrainingSteps:
+    """The training loop's own step on random audio and labels."""
+
+    def __init__(self, setup: Setup, variant: Variant) -> None:
+        self.setup = setup
+        self.model = prepared_model(setup, variant)
+        world = World(device=setup.device)
+        self.trainer = Trainer(self.model, setup.train, world, seed=0)
+        self.folder = tempfile.TemporaryDirectory()  # the reporter wants one
+        self.reporter = Reporter(Path(self.folder.name), setup.train, world, 0, {})
+
+    def job(self, lengths: list[int]) -> Job:
+        """A step of utterances of equal ``lengths``, in samples."""
+        self.trainer.optimizer.zero_grad(set_to_none=True)  # left over where memory ran out
+        batch = training_batch(self.setup, lengths)
+        weights = sum(p.numel() for p in self.model.parameters())
+        return Job(
+            call=lambda: self.trainer.update([batch], self.reporter),
+            audio_s=sum(lengths) / SAMPLE_RATE_HZ,
+            flops=TRAINING * sum(utterance_flops(self.setup.model, num_frames(n)) for n in lengths),
+            moved_bytes=ADAM_BYTES * weights,
+        )
+
+
+class Encodings:
+    """``encode`` on random audio."""
+
+    def __init__(self, setup: Setup, variant: Variant) -> None:
+        self.setup = setup
+        self.model = prepared_model(setup, variant).eval()
+
+    def job(self, lengths: list[int]) -> Job:
+        """The features of every block for utterances of ``lengths`` samples."""
+        speech, speech_lengths = waveforms(self.setup, lengths)
+
+        def call() -> None:
+            with torch.no_grad(), autocast(self.setup.device, torch.bfloat16):
+                self.model.encode(speech, speech_lengths)
+
+        frames = [num_frames(n) for n in lengths]
+        return Job(
+            call=call,
+            audio_s=sum(lengths) / SAMPLE_RATE_HZ,
+            flops=sum(utterance_flops(self.setup.model, t, has_head=False) for t in frames),
+        )
+
+
+def prepared_model(setup: Setup, variant: Variant) -> ESPnetSSLModel:
+    """A fresh model on the device, checkpointed and compiled as the variant says."""
+    encoder = dataclasses.replace(setup.model.encoder, activation_ckpt=variant.is_checkpointed)
+    with setup.device:
+        model = build_model(dataclasses.replace(setup.model, encoder=encoder))
+    if variant.shapes is not None:
+        stem = [model.frontend] if variant.is_stem_compiled else []
+        for part in (*stem, *model.encoder.encoders):
+            part.compile(dynamic=variant.shapes == "any")
+    return model
+
+
+def waveforms(setup: Setup, lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """Noise (B, N) on the device, and ``lengths`` (B,) on the host."""
+    speech = 0.1 * torch.randn(len(lengths), max(lengths), device=setup.device)
+    return speech, torch.tensor(lengths)
+
+
+def training_batch(setup: Setup, lengths: list[int]) -> Batch:
+    """A batch of noise with random labels."""
+    speech, speech_lengths = waveforms(setup, lengths)
+    frames = num_frames(max(lengths))
+    classes = min(loss.num_classes for loss in setup.model.losses)
+    return {
+        "speech": speech,
+        "speech_lengths": speech_lengths,
+        "text": torch.randint(classes, (len(lengths), frames), device=setup.device),
+        "text_lengths": torch.full((len(lengths),), frames),
+    }
+
+
+def lengths_of(count: int, length_s: float, is_padded: bool) -> list[int]:
+    """Samples of ``count`` utterances: all equal, or from the whole down to 60 %."""
+    samples = round(length_s * SAMPLE_RATE_HZ)
+    shorter = 0.4 / max(count - 1, 1) if is_padded else 0.0
+    return [round(samples * (1 - shorter * index)) for index in range(count)]
+
+
+def step(setup: Setup) -> Table:
+    """Training steps: forward, backward, clip, Adam, as the training loop makes them."""
+    notes = (
+        MFU_NOTE,
+        "floor: those operations at that rate, then one pass of Adam over the weights",
+        "float32 weights, autocast to bf16; audio and labels already lie on the device",
+    )
+    return table(setup, "training step", TRAIN_VARIANTS, TrainingSteps, notes)
+
+
+def encode(setup: Setup) -> Table:
+    """Features of every block for a batch of utterances."""
+    notes = (
+        MFU_NOTE,
+        "padded: utterances of 60 to 100 % of the length; only their own seconds are counted",
+    )
+    return table(setup, "encode", ENCODE_VARIANTS, Encodings, notes)
+
+
+def table(
+    setup: Setup,
+    title: str,
+    variants: tuple[Variant, ...],
+    kind: type[TrainingSteps] | type[Encodings],
+    notes: tuple[str, ...],
+) -> Table:
+    """Every variant at every size that fits into memory."""
+    encoder = setup.model.encoder
+    title += f", bf16, {encoder.num_blocks} blocks of width {encoder.output_size}"
+    rows = [row for variant in variants for row in variant_rows(setup, title, variant, kind)]
+    return Table(title=title, columns=COLUMNS, rows=tuple(rows), notes=notes)
+
+
+def variant_rows(
+    setup: Setup, title: str, variant: Variant, kind: type[TrainingSteps] | type[Encodings]
+) -> list[tuple[str, ...]]:
+    """One variant's rows; a batch larger than one that did not fit is left out."""
+    if variant.shapes and not setup.can_compile:
+        return [failure(title, variant, "all", "not compiled: see --compile")]
+    setup.clear()
+    jobs = attempt(setup, lambda: kind(setup, variant))
+    if isinstance(jobs, str):
+        return [failure(title, variant, "all", jobs)]
+    rows, full_s = [], float("inf")
+    for length_s, total_s in TINY_SIZES if setup.is_tiny else variant.sizes:
+        if total_s >= full_s:
+            continue
+        count = round(total_s / length_s)
+        lengths, batch = lengths_of(count, length_s, variant.is_padded), f"{count} × {length_s:g} s"
+        cells = attempt(setup, partial(job_cells, setup, jobs, lengths))
+        if isinstance(cells, str):
+            full_s = total_s if cells == OUT_OF_MEMORY else full_s
+            rows.append(failure(title, variant, batch, cells))
+        else:
+            rows.append(row_of(title, [variant.name, batch, *cells]))
+    return rows
+
+
+def failure(title: str, variant: Variant, batch: str, reason: str) -> tuple[str, ...]:
+    """A row without a result."""
+    return row_of(title, [variant.name, batch, reason, *[NOTHING] * (len(COLUMNS) - 3)])
+
+
+def job_cells(setup: Setup, jobs: TrainingSteps | Encodings, lengths: list[int]) -> list[str]:
+    """Measure one size and write it down, from the third column on."""
+    job = jobs.job(lengths)
+    timing = measure(setup, job.call, BUDGET_S)
+    mfu = floor = NOTHING
+    if setup.peak is not None:
+        seconds = job.flops / setup.peak.matrix_flops_s
+        mfu = f"{100 * seconds / timing.median_s:.1f} %"
+        floor = milliseconds(seconds + job.moved_bytes / setup.peak.bytes_s)
+    memory = NOTHING if timing.peak_bytes is None else f"{timing.peak_bytes / 2**30:.1f}"
+    return [
+        milliseconds(timing.median_s),
+        f"{job.audio_s / timing.median_s:.0f}",
+        mfu,
+        floor,
+        memory,
+        f"{timing.first_s:.1f}",
+    ]
