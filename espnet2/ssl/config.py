@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from espnet2.ssl.encoder_config import EncoderConfig
@@ -26,6 +27,11 @@ from espnet2.ssl.part_configs import (
 from espnet2.utils.config import from_dict
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.logs import log
+
+# Keys of training that would make another model: features without a front end, added layers.
+CHANGE_THE_MODEL = ("input_size", "use_adapter")
+# Arguments of ESPnet's model that no part of it reads.
+VOCABULARY = ("vocab_size", "token_list")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,9 @@ class SSLModelConfig:
         """
         part, rest = model_keys(data)
         refuse_misspelt(rest, where)
+        for key in CHANGE_THE_MODEL:
+            if data.get(key):
+                raise ConfigError(f"{where}: {key} {data[key]!r} is not supported; leave it out")
         is_new = "util" in part or isinstance(part.get("loss"), list)
         if is_new and ("masker" in part or "masker_conf" in part):
             raise ConfigError(f"{where}: give masker/masker_conf or util, not both")
@@ -61,6 +70,7 @@ class SSLModelConfig:
         choose(part, "encoder", ("e_branchformer",), where)
         if part.get("init") not in (None, "xavier_uniform"):
             raise ConfigError(f"{where}: init must be xavier_uniform or null, got {part['init']!r}")
+        part["model_conf"] = without(part.get("model_conf"), VOCABULARY)
         model = section(ModelConfig, part, "model_conf", where)
         return cls(
             frontend=section(FrontendConfig, part, "frontend_conf", where),
@@ -78,6 +88,27 @@ class SSLModelConfig:
             model=with_layout_defaults(model, is_new),
             init=part.get("init"),
         )
+
+
+def config_beside(path: Path | str) -> Path:
+    """The YAML of a checkpoint: config.yaml in its folder or the one above, or the only YAML there.
+
+    ESPnet and Hugging Face folders keep it beside the checkpoint, our experiments one above.
+
+    Raises:
+        ConfigError: there is none, or there are several of other names.
+    """
+    folder = Path(path).absolute().parent
+    for name in ("config.yaml", "config.yml"):
+        for place in (folder, folder.parent):
+            if (place / name).is_file():
+                return place / name
+    found = sorted(p for p in folder.glob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
+    if len(found) == 1:
+        log(f"{found[0]} is the only YAML beside the checkpoint and taken for its configuration")
+        return found[0]
+    there = f"; there are {', '.join(p.name for p in found)}" if found else ""
+    raise ConfigError(f"{path}: no config.yaml beside it{there}; say which YAML it is")
 
 
 def model_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -104,6 +135,13 @@ def choose(part: Mapping[str, Any], key: str, choices: tuple, where: str) -> str
         names = " or ".join(str(choice) for choice in choices)
         raise ConfigError(f"{where}: {key} {value!r} is not supported; it must be {names}")
     return value
+
+
+def without(conf: Any, keys: tuple[str, ...]) -> Any:
+    """``conf`` without ``keys``; what is no mapping stays, for ``section`` to refuse."""
+    if not isinstance(conf, dict):
+        return conf
+    return {key: value for key, value in conf.items() if key not in keys}
 
 
 def section(cls: type, part: Mapping[str, Any], key: str, where: str):
@@ -133,8 +171,8 @@ def new_mask(part: Mapping[str, Any], where: str) -> MaskConfig:
     if [name for name, _ in entries] != ["mask"]:
         names = [name for name, _ in entries]
         raise ConfigError(f"{where}: util must be one entry named mask, got {names}")
-    conf = dict(entries[0][1])
-    conf.pop("encoder_embed_dim", None)  # ESPnet writes the encoder's width here and never reads it
+    # ESPnet writes the encoder's width here and never reads it.
+    conf = without(entries[0][1], ("encoder_embed_dim",))
     return from_dict(MaskConfig, conf, f"{where}: util: mask")
 
 

@@ -7,6 +7,11 @@ from typing import Any, Literal
 
 from espnet2.utils.errors import ConfigError
 
+SIZES = (
+    "output_size", "attention_heads", "cgmlp_linear_units", "cgmlp_conv_kernel", "num_blocks",
+    "linear_units", "merge_conv_kernel",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -100,6 +105,13 @@ class EncoderConfig:
 
     def problems(self):
         """What cannot be built, one sentence each."""
+        small = [name for name in SIZES if getattr(self, name) < 1]
+        yield from (f"{name} must be at least 1, got {getattr(self, name)}" for name in small)
+        if small:
+            return
+        for name in ("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                yield f"{name} must be 0 or more and below 1, got {getattr(self, name)}"
         if self.output_size % self.attention_heads:
             yield (
                 f"output_size {self.output_size} must be a multiple of attention_heads "
@@ -112,8 +124,6 @@ class EncoderConfig:
                 yield f"{name} must be odd, got {getattr(self, name)}"
         if self.cgmlp_linear_units % 2:
             yield f"cgmlp_linear_units must be even, got {self.cgmlp_linear_units}"
-        if self.num_blocks < 1:
-            yield f"num_blocks must be at least 1, got {self.num_blocks}"
         if self.macaron_ffn and not self.use_ffn:
             yield "macaron_ffn needs use_ffn"
         if self.layer_drop_rate != 0:

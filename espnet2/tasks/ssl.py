@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.checkpoint_files import kind_of
+from espnet2.ssl.config import SSLModelConfig, config_beside
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import load_weights
+from espnet2.ssl.interop import load_model
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 
@@ -37,27 +38,50 @@ class SSLTask:
         *,
         config: Path | str | None = None,
         ckpt: Path | str | None = None,
+        allow_partial: bool = False,
     ) -> tuple[ESPnetSSLModel, Namespace]:
         """Load a checkpoint; gives the model in **eval** mode and the YAML's keys.
 
         Call ``model.train()`` to fine-tune. ``config`` and ``ckpt`` are the project page's names
         for ``config_file`` and ``model_file``. Without a config, ``config.yaml`` beside the
         checkpoint is read. Both released layouts are recognised by their keys.
+        ``allow_partial``: tensors may be missing (they are initialised) or unknown (they are left
+        out); the log names each.
 
         Raises:
-            ConfigError: no checkpoint named, an argument given twice, a YAML that cannot be used.
+            ConfigError: no checkpoint named, an argument given twice, a device that is not there,
+                a YAML that cannot be used.
             CheckpointError: a checkpoint that cannot be read or does not match every key.
         """
         path = one_of("model_file", model_file, "ckpt", ckpt)
         if path is None:
             raise ConfigError("build_model_from_file: give the checkpoint as model_file or ckpt")
-        path = Path(path)
+        kind_of(Path(path))  # a missing or foreign file is a better message than a missing YAML
+        device = usable_device(device)
         yaml_path = one_of("config_file", config_file, "config", config)
-        yaml_path = path.parent / "config.yaml" if yaml_path is None else Path(yaml_path)
+        yaml_path = config_beside(path) if yaml_path is None else Path(yaml_path)
         args = load_yaml(yaml_path)
-        model = build_model(SSLModelConfig.from_espnet(args, str(yaml_path)))
-        load_weights(model, path)
-        return model.to(device).eval(), Namespace(**args)
+        model_config = SSLModelConfig.from_espnet(args, str(yaml_path))
+        return load_model(model_config, path, device, allow_partial), Namespace(**args)
+
+
+def usable_device(name: str | int | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises ConfigError where it is misspelt or this machine or this torch has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device {name!r} is not a device; give cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} CUDA devices" if torch.cuda.device_count() else "none"
+        raise ConfigError(f"device {name}: torch finds {found} here; give cpu or another one")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ConfigError(f"device {name}: this torch cannot use it here; give cpu") from None
+    return device
 
 
 def one_of(name: str, value, alias: str, alias_value):

@@ -1,0 +1,49 @@
+"""What a checkpoint holds, and whether it would load; nothing in the file is run.
+
+python3 -m espnet2.bin.inspect_checkpoint xeus/model/xeus_checkpoint_new.pth
+python3 -m espnet2.bin.inspect_checkpoint checkpoint.pth --config other/config.yaml
+
+Prints size and hash of the file, its key layout, containers and step, tensors and parameters of
+each part, and, with a YAML given or found beside it, what would not load. Exit status 1 if it would
+not, or if the file is damaged.
+"""
+
+import argparse
+from pathlib import Path
+
+from espnet2.ssl.checkpoint_files import read_checkpoint
+from espnet2.ssl.config import config_beside
+from espnet2.ssl.inspection import file_lines, problems, tensor_lines
+from espnet2.utils.cli import run_main
+from espnet2.utils.errors import ConfigError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the report; returns 1 where the checkpoint would not load."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="FILE", help=".pth or .safetensors")
+    parser.add_argument("--config", type=Path, help="its YAML (default: found beside it)")
+    args = parser.parse_args(argv)
+    checkpoint = read_checkpoint(args.checkpoint)
+    for line in (*file_lines(checkpoint), *tensor_lines(checkpoint)):
+        print(line)
+    yaml_path = args.config
+    if yaml_path is None:
+        try:
+            yaml_path = config_beside(args.checkpoint)
+        except ConfigError as error:
+            print(f"config      none: {error}")
+    if yaml_path is not None:
+        print(f"config      {yaml_path}")
+    found = problems(checkpoint, yaml_path)
+    sound = "sound; a configuration would tell whether it loads" if yaml_path is None else "exactly"
+    print(f"loads       {'no' if found else sound}")
+    for problem in found:
+        print(f"  {problem}")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    run_main(main)
