@@ -1,0 +1,66 @@
+"""Measure speed and memory side by side, and keep the figures with commit and hardware.
+
+python3 -m espnet2.bin.bench model             # our encoder beside PyPI's espnet, one CPU thread
+python3 -m espnet2.bin.bench gpu               # training steps and their parts on this GPU
+python3 -m espnet2.bin.bench model --no_save   # print only
+
+`model` needs the reference in an environment of its own: tools/install.sh --with_espnet. Tables go
+to stdout; in a checkout they are also added to egs2/BENCHMARKS.md.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from espnet2.bench import gpu, model
+from espnet2.bench.table import append, entry
+from espnet2.utils.cli import run_main
+from espnet2.utils.logs import log
+from espnet2.utils.provenance import REPOSITORY
+
+KINDS = {
+    "model": (model, "our encoder beside PyPI's espnet: ratios of time and memory"),
+    "gpu": (gpu, "training steps at XEUS size and four micro-benchmarks"),
+}
+RECORD = REPOSITORY / "egs2" / "BENCHMARKS.md"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, save."""
+    args = parse(argv)
+    words = sys.argv[1:] if argv is None else argv
+    command = shlex.join(["python3", "-m", "espnet2.bin.bench", *words])
+    text = entry(KINDS[args.kind][0].run(args), command)
+    print(text, end="")
+    record = None if args.no_save else args.save or default_record(args.tiny)
+    if record is not None:
+        append(text, record)
+        log(f"added to {record}")
+    return 0
+
+
+def default_record(is_tiny: bool) -> Path | None:
+    """The checkout's file; None outside one, and for sizes that measure nothing."""
+    return RECORD if RECORD.parent.is_dir() and not is_tiny else None
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The options of every kind, and the kind's own."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="{model,gpu}")
+    for name, (module, summary) in KINDS.items():
+        kind = kinds.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        kind.add_argument(
+            "--save", type=Path, metavar="FILE", help="Markdown file to add the tables to "
+            "(default: egs2/BENCHMARKS.md of a checkout; none with --tiny)",
+        )  # fmt: skip
+        kind.add_argument("--no_save", action="store_true", help="only print the tables")
+        module.add_options(kind)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_main(main)
