@@ -20,7 +20,7 @@ from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.extract import GRID_SAMPLES
 from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import load_weights
+from espnet2.ssl.interop import load_model
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
@@ -62,8 +62,7 @@ def build_encoder(spec: EncoderSpec, export: Path | None, device: str, amp: str)
             torch.manual_seed(seed_for(spec.seed, "random encoder"))
             model = build_model(config)
     else:
-        model = build_model(config)
-        load_weights(model, checkpoint_in(folder))
+        model = load_model(config, checkpoint_in(folder))
     return SSLEncoder(model, device, amp)
 
 

@@ -12,7 +12,7 @@ from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.espnet_yaml import espnet_yaml
 from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import load_weights, state_dict_as
+from espnet2.ssl.interop import load_model, state_dict_as
 from espnet2.train.average import average
 from espnet2.train.checkpoint import load_model_state, save_tensors, saved_steps, step_path
 from espnet2.utils.config import from_dict, load_yaml, save_yaml
@@ -117,8 +117,7 @@ def reload_difference(path: Path, model: ESPnetSSLModel, speech: Tensor) -> floa
         CheckpointError: it is above ``MAX_DIFFERENCE``.
     """
     config_path = path.with_name("config.yaml")
-    again = build_model(SSLModelConfig.from_espnet(load_yaml(config_path), str(config_path)))
-    load_weights(again, path)
+    again = load_model(SSLModelConfig.from_espnet(load_yaml(config_path), str(config_path)), path)
     lengths = torch.tensor([speech.shape[1]])
     ours, theirs = (m.eval().encode(speech, lengths).layers for m in (model, again))
     difference = max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True))

@@ -13,10 +13,9 @@ import torch
 from torch import nn
 
 from espnet2.data.frames import RECEPTIVE_SAMPLES
-from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.config import SSLModelConfig, config_beside
 from espnet2.ssl.espnet_model import ESPnetSSLModel
-from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import load_weights
+from espnet2.ssl.interop import load_model
 from espnet2.tokens.teachers.base import Frames, pack
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
@@ -71,9 +70,9 @@ class XeusTeacher:
 
 def cut_model(config: XeusTeacherConfig) -> ESPnetSSLModel:
     """The checkpoint's model with the blocks above the layer left out."""
-    yaml_path = config.checkpoint.parent / "config.yaml"
-    model = build_model(SSLModelConfig.from_espnet(load_yaml(yaml_path), str(yaml_path)))
-    load_weights(model, config.checkpoint)
+    yaml_path = config_beside(config.checkpoint)
+    model_config = SSLModelConfig.from_espnet(load_yaml(yaml_path), str(yaml_path))
+    model = load_model(model_config, config.checkpoint)
     blocks = model.encoder.encoders
     if not 1 <= config.layer <= len(blocks):
         raise ConfigError(
