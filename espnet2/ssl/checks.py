@@ -49,7 +49,7 @@ def check_batch(
             raise ValueError(
                 f"utterance {index} has {length} samples; at least {shortest} make one frame"
             )
-    is_suspect = speech.device.type == "cpu" and not math.isfinite(speech.sum())
+    is_suspect = speech.device.type == "cpu" and not math.isfinite(speech.detach().sum())
     for index, length in enumerate(lengths if is_suspect else ()):
         is_bad = ~torch.isfinite(speech[index, :length])
         if is_bad.any():
