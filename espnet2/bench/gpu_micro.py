@@ -6,7 +6,7 @@ Shapes: B batch, T frames, C channels, H heads, K width of a head or kernel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 NOTES = (
+    "training: forward and backward",
     "floor: operations and bytes that cannot be avoided, at the rates of the data sheet; "
     "TFLOP/s and GB/s are those operations and bytes over the measured time",
     "error: norm of the difference to the float32 result, over the norm of that result",
@@ -75,7 +76,7 @@ def both_ways(case: Case) -> list[Case]:
 
 def compiled(case: Case) -> Case:
     """The case through torch.compile."""
-    return Case(**{**vars(case), "name": f"{case.name}, compiled", "is_compiled": True})
+    return replace(case, name=f"{case.name}, compiled", is_compiled=True)
 
 
 def case_table(setup: Setup, title: str, cases: list[Case]) -> Table:
@@ -87,7 +88,7 @@ def case_table(setup: Setup, title: str, cases: list[Case]) -> Table:
 def case_rows(setup: Setup, title: str, case: Case) -> list[tuple[str, ...]]:
     """A row a pass, up to the first that fails; its reason stands in the time's place."""
     if case.is_compiled and not setup.can_compile:
-        return [row_of(title, failure(case, "both", "not compiled: see --compile"))]
+        return [row_of(title, failure(case, "all", "not compiled: see --compile"))]
     function = case.function
     if case.is_compiled:
         setup.clear()  # the compiler counts what it compiled, and stops at a limit
@@ -102,11 +103,11 @@ def case_rows(setup: Setup, title: str, case: Case) -> list[tuple[str, ...]]:
             y = function(*case.inputs)
         return torch.autograd.grad(y, case.wrt, gradient_like(y))
 
-    passes = {"forward": forward} if case.train is None else {"forward": forward, "both": both}
+    passes = {"forward": forward} if case.train is None else {"forward": forward, "training": both}
     rows = []
     for name, call in passes.items():
         if case.module is not None:
-            case.module.train(name == "both")
+            case.module.train(name == "training")
         row = attempt(setup, partial(cells, setup, case, name, call))
         failed = isinstance(row, str)
         rows.append(row_of(title, failure(case, name, row) if failed else row))

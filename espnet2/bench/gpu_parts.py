@@ -19,6 +19,7 @@ from espnet2.bench.timing import Setup
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ, num_frames
 from espnet2.nn.cnn_frontend import WAVEFORM_EPS, CNNFrontend
 from espnet2.ssl.factory import build_block, build_frontend
+from espnet2.ssl.part_configs import FrontendConfig
 
 FLOAT_BYTES = 4
 FORWARD_TRIPS, TRAINING_TRIPS = 2, 5  # read x, write y; then read x and dy, write dx
@@ -126,7 +127,7 @@ def stem(setup: Setup) -> Table:
     return case_table(setup, title, cases)
 
 
-def rows_stored(config) -> int:
+def rows_stored(config: FrontendConfig) -> int:
     """Numbers that the layers' outputs hold for one frame of the last layer."""
     strides = [stride for _, _, stride in config.shapes]
     return sum(

@@ -50,7 +50,7 @@ class Variant:
     """What its rows are called."""
 
     sizes: tuple[tuple[float, float], ...]
-    """(seconds an utterance, seconds a batch), smallest batch first."""
+    """(seconds an utterance, seconds a batch)."""
 
     shapes: Literal["one", "any"] | None = None
     """torch.compile of the blocks, for one shape or for any; None: not compiled."""
