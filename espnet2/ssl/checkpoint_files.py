@@ -230,7 +230,7 @@ def load_torch(path: Path, kind: str) -> object:
 
 def why_unreadable(error: Exception) -> str:
     """What torch's reader stumbled over, and what to do."""
-    asked = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+    asked = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
     if asked:
         return f"holds more than tensors and is refused: reading it would run {asked[1]}"
     if isinstance(error, UnpicklingError):

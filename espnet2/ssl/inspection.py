@@ -86,14 +86,16 @@ def counts(state: Mapping[str, Tensor]) -> str:
 
 def sizes(state: Mapping[str, Tensor]) -> Iterator[str]:
     """The sizes of the model that its tensors' shapes tell."""
-    if (norm := state.get("encoder.after_norm.weight")) is not None:
+    norm = state.get("encoder.after_norm.weight")
+    if norm is not None and norm.dim() == 1:
         yield f"width {len(norm)}"
     for what, start in (("blocks", "encoder.encoders."), ("convolutions", "frontend.layers.")):
         found = {name.removeprefix(start).split(".")[0] for name in state if name.startswith(start)}
         if found:
             yield f"{len(found)} {what}"
     for name, tensor in state.items():
-        if re.fullmatch(r"losses\.\d+\.decoder\.label_embeddings(\.weight)?", name):
+        is_head = re.fullmatch(r"losses\.\d+\.decoder\.label_embeddings(\.weight)?", name)
+        if is_head and tensor.dim() == 2:
             kind = "linear" if name.endswith("weight") else "cosine"
             yield f"{len(tensor)} classes ({kind} head)"
 
@@ -105,8 +107,8 @@ def problems(checkpoint: Checkpoint, yaml_path: Path | None) -> list[str]:
 
     Raises ConfigError on a YAML that cannot be used.
     """
-    damaged = bad_record(checkpoint)
-    found = [f"damaged: {damaged} does not match its check sum"] if damaged else []
+    damage = damage_in(checkpoint)
+    found = [f"damaged: {damage}"] if damage else []
     try:
         state = our_names(checkpoint.tensors, "it")
     except CheckpointError as error:
@@ -118,9 +120,13 @@ def problems(checkpoint: Checkpoint, yaml_path: Path | None) -> list[str]:
     return found + fit.sentences(MAX_NAMED)
 
 
-def bad_record(checkpoint: Checkpoint) -> str | None:
-    """The first part of a torch file that differs from its check sum; loading reads none."""
+def damage_in(checkpoint: Checkpoint) -> str | None:
+    """What differs from a torch file's own check sums, which loading does not read."""
     if checkpoint.kind != "zip":
         return None
-    with zipfile.ZipFile(checkpoint.path) as archive:
-        return archive.testzip()
+    try:
+        with zipfile.ZipFile(checkpoint.path) as archive:
+            record = archive.testzip()
+    except (ValueError, RuntimeError, OSError) as error:  # headers that contradict each other
+        return f"its parts cannot be told apart ({error})"
+    return record and f"{record} does not match its check sum"

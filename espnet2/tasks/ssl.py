@@ -44,7 +44,7 @@ class SSLTask:
 
         Call ``model.train()`` to fine-tune. ``config`` and ``ckpt`` are the project page's names
         for ``config_file`` and ``model_file``. Without a config, ``config.yaml`` beside the
-        checkpoint is read. Both released layouts are recognised by their keys.
+        checkpoint or one folder above is read. Both released layouts are recognised by their keys.
         ``allow_partial``: tensors may be missing (they are initialised) or unknown (they are left
         out); the log names each.
 
@@ -74,8 +74,9 @@ def usable_device(name: str | int | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device {name!r} is not a device; give cpu, cuda or cuda:0") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = f"{torch.cuda.device_count()} CUDA devices" if torch.cuda.device_count() else "none"
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        found = f"{count or 'no'} CUDA device{'s' * (count > 1)}"
         raise ConfigError(f"device {name}: torch finds {found} here; give cpu or another one")
     try:
         torch.empty(0, device=device)

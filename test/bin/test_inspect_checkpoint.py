@@ -189,6 +189,16 @@ def test_a_flipped_bit_among_the_weights_is_seen(folder, capsys):
     assert lines[-1].endswith(" does not match its check sum")
 
 
+def test_a_header_that_is_damaged_is_a_line_too(folder, capsys):
+    path = folder / "old.pth"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"old/data/5")] = 0xFF
+    path.write_bytes(content)
+    status, lines = report(capsys, path)
+    assert status == 1
+    assert lines[-1].startswith("  damaged: its parts cannot be told apart ('utf-8' codec can't")
+
+
 class Code:
     """An object whose reading writes a file."""
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import os
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -95,6 +97,12 @@ def test_espnets_resume_file_loads_with_its_durations_and_numpy_numbers(path):
     found = read_checkpoint(path)
     assert found.others == ("reporter", "optimizers")
     assert list(found.tensors) == list(STATE)
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    for module in (b"cnumpy._core.multiarray", b"cnumpy.core.multiarray"):  # numpy 2, numpy 1
+        content = re.sub(rb"cnumpy\._?core\.multiarray", module, path.read_bytes())
+        assert module in content
+        path.write_bytes(content)
+        assert list(read_checkpoint(path).tensors) == list(STATE)
 
 
 # What users hold instead of a checkpoint.
@@ -194,6 +202,20 @@ def test_a_bare_pickle_that_carries_code_is_not_run(path, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+class Shell:
+    """What an attack would look like."""
+
+    def __reduce__(self):
+        return (os.system, ("true",))
+
+
+def test_the_system_call_of_an_attack_is_named(path):
+    torch.save({"model": Shell()}, path)
+    assert refused(path) == "holds more than tensors and is refused: reading it would run " + (
+        f"{os.system.__module__}.system"
+    )
+
+
 def test_a_whole_model_and_a_program_are_refused(path):
     torch.save(torch.nn.Linear(2, 2), path)
     assert refused(path) == (
@@ -228,8 +250,8 @@ NO_TENSORS = [
     ),
     (
         {"net": STATE, "a": 1, "b": 2, "c": 3},
-        "holds no named tensors, but a mapping of net, a, b, ...: 'net' is no tensor, but a mapping of "
-        "frontend.a, encoder.b",
+        "holds no named tensors, but a mapping of net, a, b, ...: 'net' is no tensor, but a "
+        "mapping of frontend.a, encoder.b",
     ),
     ({1: torch.ones(1)}, "holds no named tensors, but a mapping of 1: 1 is no name"),
     (

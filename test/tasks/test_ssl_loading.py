@@ -100,7 +100,7 @@ def test_what_our_own_training_saves_loads_with_the_yaml_of_its_experiment(tmp_p
 
 BAD_DEVICES = [
     ("cudda", "device 'cudda' is not a device; give cpu, cuda or cuda:0"),
-    ("cuda:99", "device cuda:99: torch finds .* here; give cpu or another one"),
+    ("cuda:99", "device cuda:99: torch finds (no|1) CUDA device here; give cpu or another one"),
     ("xpu:77", "device xpu:77: this torch cannot use it here; give cpu"),
 ]
 
@@ -115,7 +115,7 @@ def test_a_device_that_is_not_there_is_one_sentence(export, device, message):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_cuda_without_cuda_is_one_sentence(export):
     folder, _ = export
-    with pytest.raises(ConfigError, match="^device cuda: torch finds none here; give cpu or "):
+    with pytest.raises(ConfigError, match="^device cuda: torch finds no CUDA device here; "):
         SSLTask.build_model_from_file(None, folder / "checkpoint.pth", "cuda")
 
 
