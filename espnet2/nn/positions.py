@@ -58,7 +58,7 @@ class ConvPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (B, T, D), zero on padding -> (B, T, D)."""
-        return F.gelu(self.conv(x.transpose(1, 2)).transpose(1, 2))
+        return F.gelu(self.conv(x.transpose(1, 2)).transpose(1, 2).contiguous())
 
 
 class SinusoidPositions(nn.Module):
