@@ -52,7 +52,9 @@ def tiny(**encoder_conf):
     ).eval()
 
 
-@pytest.mark.parametrize(("function", "expected"), SIGNATURES, ids=lambda x: str(x)[:60])
+@pytest.mark.parametrize(
+    ("function", "expected"), SIGNATURES, ids=[function.__qualname__ for function, _ in SIGNATURES]
+)
 def test_names_order_and_defaults_of_parameters_stay(function, expected):
     signature = inspect.signature(function)
     bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
