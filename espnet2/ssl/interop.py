@@ -100,15 +100,16 @@ def load_model(
     device: torch.device | str = "cpu",
     allow_partial: bool = False,
 ) -> ESPnetSSLModel:
-    """The model of ``config`` with a checkpoint's weights, in eval mode.
+    """The model of ``config`` with a checkpoint's weights of either layout, in eval mode.
 
-    No weight is drawn that the file will replace, and each tensor of the file, which is mapped, is
-    copied once. Only where tensors are missing, as ``allow_partial`` permits, is the model
-    initialised first.
+    Every key must match; floating-point numbers of any width become the model's.
+    ``allow_partial``: keys may be missing (they are initialised) or unknown (they are left out),
+    and the log names each; shapes must still agree, and one key must match. No weight is drawn that
+    the file will replace, and each tensor of the file, which is mapped, is copied once.
 
     Raises:
         ConfigError: parts that do not fit each other.
-        CheckpointError: see ``load_weights``.
+        CheckpointError: an unreadable or unsafe file, or keys that differ (one line names them).
     """
     model = undrawn_model(config)
     wanted = model.state_dict()
@@ -140,19 +141,6 @@ class WithoutDrawing(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
-
-
-def load_weights(model: nn.Module, path: Path | str, allow_partial: bool = False) -> None:
-    """Fill ``model`` from a checkpoint of either layout; every key must match.
-
-    Floating-point numbers of any width are converted to the model's. ``allow_partial``: keys may
-    be missing or unknown (the log names each); shapes must still agree, and one key must match.
-
-    Raises:
-        CheckpointError: an unreadable or unsafe file, or keys that differ (one line names them).
-    """
-    state, _ = fitting(model.state_dict(), read_checkpoint(path), allow_partial)
-    model.load_state_dict(state, strict=False)
 
 
 def fitting(

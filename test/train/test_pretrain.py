@@ -9,7 +9,7 @@ from espnet2.bin.pretrain import pretrain_unit
 from espnet2.data.index import Index, write_index
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import load_weights
+from espnet2.ssl.interop import load_model
 from espnet2.train.average import average
 from espnet2.train.batches import majority_share, validation_batches
 from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
@@ -182,8 +182,8 @@ def test_an_experiment_refuses_another_recipe(dump, trained):
 
 @pytest.mark.parametrize("layout", ["old", "new"])
 def test_both_exported_layouts_hold_the_mean_of_the_last_checkpoints(trained, exported, layout):
-    model = build_model(SSLModelConfig.from_espnet(load_yaml(exported / "config.yaml"), "export"))
-    load_weights(model, exported / f"xeus_checkpoint_{layout}.pth")
+    config = SSLModelConfig.from_espnet(load_yaml(exported / "config.yaml"), "export")
+    model = load_model(config, exported / f"xeus_checkpoint_{layout}.pth")
     states = [load_tensors(step_path(trained / "intermediate", n))["model"] for n in (4, 6)]
     for name, tensor in model.state_dict().items():
         mean = (states[0][name].double() + states[1][name].double()) / 2
