@@ -14,11 +14,12 @@ SHAPES = [(1, 10, 5), (4, 3, 2), (4, 2, 2), (3, 5, 2), (2, 1, 1), (2, 7, 3), (2,
 @pytest.mark.parametrize(("in_dim", "kernel", "stride"), SHAPES)
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("has_norm", [True, False])
-@pytest.mark.parametrize("piece_values", [1, 20, 2**18])
+@pytest.mark.parametrize(("piece_values", "kept_values"), [(1, 0), (20, 0), (2**18, 0), (1, 999)])
 def test_equals_conv1d_in_value_and_gradient(
-    in_dim, kernel, stride, has_bias, has_norm, piece_values, monkeypatch
+    in_dim, kernel, stride, has_bias, has_norm, piece_values, kept_values, monkeypatch
 ):
     monkeypatch.setattr(module, "CPU_PIECE_VALUES", piece_values)
+    monkeypatch.setattr(module, "KEPT_VALUES", kept_values)
     torch.manual_seed(0)
     double = {"dtype": torch.float64, "requires_grad": True}
     batch, rows = 3, 4 * stride * 2
@@ -57,7 +58,8 @@ def test_autocast_computes_in_bfloat16_and_returns_gradients_in_float32(norm):
     assert norm is None or norm.weight.grad.dtype == torch.float32
 
 
-def test_training_keeps_one_copy_of_what_the_layer_reads():
+def test_training_keeps_one_copy_of_what_the_layer_reads(monkeypatch):
+    monkeypatch.setattr(module, "KEPT_VALUES", 0)
     kept = []
     x = torch.randn(60, 4, requires_grad=True)
     weight = torch.randn(6, 4, 3, requires_grad=True)
