@@ -70,8 +70,13 @@ def duration_s(source: str) -> float:
         else:
             info = soundfile.info(io.BytesIO(read_bytes(source)))
     except (soundfile.LibsndfileError, TypeError) as error:
-        raise DataError(f"{source}: {error}") from None
+        raise DataError(f"{source}: {not_audio(error)}") from None
     return info.frames / info.samplerate
+
+
+def not_audio(error: Exception) -> str:
+    """What libsndfile says of a file it cannot decode, without the name of a buffer in memory."""
+    return getattr(error, "error_string", str(error)).strip()
 
 
 def load_pcm(source: str, start_s: float = 0.0, end_s: float | None = None) -> Pcm:
@@ -104,7 +109,7 @@ def _opened(
         with soundfile.SoundFile(existing(source) if data is None else io.BytesIO(data)) as file:
             yield file, data
     except (soundfile.LibsndfileError, TypeError) as error:
-        raise DataError(f"{source}: {str(error).strip()}") from None
+        raise DataError(f"{source}: {not_audio(error)}") from None
 
 
 def _mono(
@@ -209,5 +214,5 @@ def decode_flac(data: bytes) -> np.ndarray:
     try:
         audio, _ = soundfile.read(io.BytesIO(data), dtype="float32")
     except (soundfile.LibsndfileError, TypeError) as error:
-        raise DataError(f"not a FLAC record: {str(error).strip()}") from None
+        raise DataError(f"not a FLAC record: {not_audio(error)}") from None
     return audio

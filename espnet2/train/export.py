@@ -56,7 +56,7 @@ def export(exp: Path, dump: Path, out: Path, config: dict[str, Any]) -> dict[str
     files = {}
     for layout in LAYOUTS:
         path = out / f"xeus_checkpoint_{layout}.pth"
-        save_tensors(path, state_dict_as(model, layout))
+        save_tensors(path, state_dict_as(model, layout, global_step=steps[-1]))
         difference = reload_difference(path, model, speech)
         files[path.name] = {"sha256": sha256_file(path), "max_abs_difference": difference}
         log(f"{path}: read back, hidden states differ by {difference:g} on {utt_id}")

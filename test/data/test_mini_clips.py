@@ -80,6 +80,7 @@ def test_what_is_no_audio_is_dropped_with_its_reason(tmp_path, tone):
     clips, dropped = measure([missing, empty, broken, clip_of(tmp_path, 3, tone)])
     assert [(clip.utt_id, clip.duration_s) for clip in clips] == [("x_deu_000003", 9000 / 8000)]
     assert [row.reason for row in dropped] == ["unreadable", "empty_audio", "unreadable"]
+    assert dropped[2].detail == f"{broken.path}: Format not recognised."
 
 
 def test_unusable_transcripts_are_dropped_with_length_and_text(tmp_path, tone):

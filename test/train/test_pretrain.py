@@ -7,6 +7,7 @@ from tiny_dump import MODEL, NUM_CLUSTERS, TAG, make_dump, write_recipe
 
 from espnet2.bin.pretrain import pretrain_unit
 from espnet2.data.index import Index, write_index
+from espnet2.ssl.checkpoint_files import read_checkpoint
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_model
@@ -199,6 +200,7 @@ def test_the_export_tells_what_it_is_and_what_was_compared(exported):
     assert {file["max_abs_difference"] for file in report["files"].values()} == {0.0}
     tokens = load_yaml(exported / "config.yaml")["token_list"]
     assert tokens == ["0", "1", "2", "3", "<unk>", "<sos/eos>"]
+    assert read_checkpoint(exported / "xeus_checkpoint_new.pth").step == 6
 
 
 def test_where_nothing_is_held_out_the_export_is_compared_on_training_data(dump, tmp_path):

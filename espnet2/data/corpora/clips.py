@@ -12,6 +12,7 @@ from pathlib import Path
 
 import soundfile
 
+from espnet2.data.audio import not_audio
 from espnet2.data.corpora.text import text_key, text_problem
 
 PROBE_SAMPLES = 4000  # decoded at the start of a file before the whole of it is
@@ -47,7 +48,7 @@ def measure(clips: Iterable[Clip]) -> tuple[list[Clip], list[Dropped]]:
         try:
             info = soundfile.info(str(clip.path))
         except (soundfile.LibsndfileError, OSError) as error:
-            detail = " ".join(str(error).split())
+            detail = f"{clip.path}: {not_audio(error)}"
             dropped.append(Dropped(utt_id=clip.utt_id, reason="unreadable", detail=detail))
             continue
         if info.frames == 0:
