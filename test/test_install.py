@@ -27,6 +27,17 @@ def check(*options, **environment):
     )
 
 
+def test_the_list_of_packages_is_that_of_setup_py():
+    setup, report = (ROOT / "setup.py").read_text(), check().stdout
+    required, extras = setup.split("extras_require")
+    recipe = extras.split('"test": [')[0]
+    for part, names in (("required", required), ("optional", recipe)):
+        packages = set(re.findall(r'"([a-z_-]+)[><=]', names))
+        assert len(packages) >= 8
+        listed = report.split(f"{part} packages")[1].split("programs")[0].split("optional")[0]
+        assert [name for name in sorted(packages) if f"  {name} " not in listed] == []
+
+
 def test_this_environment_is_complete():
     result = check()
     assert result.returncode == 0, result.stderr

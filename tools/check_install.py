@@ -20,6 +20,7 @@ REQUIRED = {
     "soundfile": "audio files",
     "soxr": "resampling",
     "kaldi-native-fbank": "the FBANK baseline",
+    "kaldiio": "features as Kaldi arks",
     "pyarrow": "the index of utterances",
     "pyyaml": "configuration",
     "safetensors": "checkpoints",
@@ -27,6 +28,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     "scikit-learn": "stage 4: k-means",
+    "threadpoolctl": "stage 4: k-means on a fixed number of threads",
     "rapidfuzz": "stage 12: error rates",
     "matplotlib": "stages 5, 8 and 13: plots",
     "tensorboard": "stage 8: TensorBoard curves",
