@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from math import prod
 
+from espnet2.nn.positions import GROUPS, KERNEL
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.encoder_config import EncoderConfig
 from espnet2.ssl.part_configs import FrontendConfig
 
 TRAINING = 3  # a backward pass multiplies twice as much as the forward pass
-POSITION_KERNEL, POSITION_GROUPS = 128, 16  # of nn.positions.ConvPositions
 
 
 def forward_flops(config: SSLModelConfig, num_frames: int) -> dict[str, float]:
@@ -57,7 +57,7 @@ def embed_flops(config: EncoderConfig, in_dim: int) -> float:
     dim = config.output_size
     total = 2.0 * in_dim * dim if config.input_layer == "linear" else 0.0
     if config.pos_enc_layer_type == "conv":
-        total += 2.0 * dim * (dim // POSITION_GROUPS) * POSITION_KERNEL
+        total += 2.0 * dim * (dim // GROUPS) * KERNEL
     return total
 
 

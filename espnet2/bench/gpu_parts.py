@@ -17,7 +17,8 @@ from espnet2.bench.peaks import Work
 from espnet2.bench.table import Table
 from espnet2.bench.timing import Setup
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ, num_frames
-from espnet2.nn.cnn_frontend import WAVEFORM_EPS, CNNFrontend
+from espnet2.nn.cnn_frontend import CNNFrontend, normalize_waveform
+from espnet2.nn.depthwise_conv import conv_of_image, conv_of_rows
 from espnet2.ssl.factory import build_block, build_frontend
 from espnet2.ssl.part_configs import FrontendConfig
 
@@ -33,7 +34,7 @@ def depthwise(setup: Setup) -> Table:
     rows = torch.randn(batch, frames, channels, device=setup.device)
     weight = torch.randn(channels, 1, kernel, device=setup.device) / kernel
     bias = torch.randn(channels, device=setup.device)
-    reference = conv1d_rows(rows, weight, bias)
+    reference = conv_of_rows(rows, weight, bias)
     size, flops = rows.numel(), 2.0 * kernel * rows.numel()
     parameters = [x.to(torch.bfloat16).requires_grad_() for x in (weight, bias)]
 
@@ -54,8 +55,8 @@ def depthwise(setup: Setup) -> Table:
     columns = rows.transpose(1, 2).contiguous()
     cases = [
         *both_ways(case("conv1d, channels first", conv1d, columns, reference.transpose(1, 2))),
-        *both_ways(case("conv1d of rows", conv1d_rows, rows, reference)),
-        *both_ways(case("conv2d one pixel wide", conv2d_rows, rows, reference)),
+        *both_ways(case("conv1d of rows", conv_of_rows, rows, reference)),
+        *both_ways(case("conv2d one pixel wide", conv_of_image, rows, reference)),
         compiled(case("shifted sums", shifted_sums, rows, reference)),
     ]
     title = f"depthwise convolution, bf16, (B, T, C) = {tuple(rows.shape)}, kernel {kernel}"
@@ -65,19 +66,6 @@ def depthwise(setup: Setup) -> Table:
 def conv1d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """``x`` (B, C, T), ``weight`` (C, 1, K) -> (B, C, T)."""
     return F.conv1d(x, weight, bias, padding=weight.shape[2] // 2, groups=weight.shape[0])
-
-
-def conv1d_rows(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``x`` (B, T, C) -> (B, T, C), through a view with channels first."""
-    return conv1d(x.transpose(1, 2), weight, bias).transpose(1, 2)
-
-
-def conv2d_rows(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``x`` (B, T, C) -> (B, T, C), as an image one pixel wide with channels last."""
-    half = weight.shape[2] // 2
-    image = x.transpose(1, 2)[..., None]  # (B, C, T, 1)
-    y = F.conv2d(image, weight[..., None], bias, padding=(half, 0), groups=weight.shape[0])
-    return y[..., 0].transpose(1, 2)
 
 
 def shifted_sums(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -137,9 +125,10 @@ def rows_stored(config: FrontendConfig) -> int:
 
 def conv1d_stem(frontend: CNNFrontend, speech: Tensor) -> Tensor:
     """``speech`` (B, N) -> (B, T, C) with the front end's weights and torch's own convolution."""
+    x = speech[..., None]  # (B, N, 1)
     if frontend.normalize_audio:
-        speech = F.layer_norm(speech, speech.shape[1:], eps=WAVEFORM_EPS)
-    x = speech[:, None]  # (B, 1, N)
+        x = normalize_waveform(x, None)
+    x = x.transpose(1, 2)  # (B, 1, N)
     for layer in frontend.layers:
         y = F.conv1d(x, layer.conv.weight, layer.conv.bias, layer.stride).transpose(1, 2)
         x = F.gelu(layer.layer_norm(y)).transpose(1, 2)  # (B, C, T)

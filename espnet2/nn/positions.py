@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from espnet2.nn.dropout import Dropout
 
+KERNEL, GROUPS = 128, 16  # of XEUS's positions, as of wav2vec 2.0's
+
 
 class WeightNormConv(nn.Module):
     """A grouped convolution over time whose weight is g * v/||v||, one norm a kernel tap."""
@@ -52,7 +54,7 @@ class ConvPositions(nn.Module):
     XEUS was trained so, unlike wav2vec 2.0, which adds the two.
     """
 
-    def __init__(self, dim: int, kernel: int = 128, groups: int = 16):
+    def __init__(self, dim: int, kernel: int = KERNEL, groups: int = GROUPS):
         super().__init__()
         self.conv = WeightNormConv(dim, kernel, groups)
 

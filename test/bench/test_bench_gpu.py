@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn.attention import SDPBackend
 
 from espnet2.bench import gpu, gpu_step
 from espnet2.bench.flops import utterance_flops
-from espnet2.bench.gpu_micro import COLUMNS, Case, attention_by, case_rows, plain_attention
-from espnet2.bench.gpu_parts import conv1d_rows, conv1d_stem, conv2d_rows, shifted_sums
+from espnet2.bench.gpu_micro import COLUMNS, Case, case_rows
+from espnet2.bench.gpu_parts import conv1d_stem, shifted_sums
 from espnet2.bench.gpu_step import Job, TrainingSteps, Variant, job_cells, lengths_of, variant_rows
 from espnet2.bench.peaks import Work, peak_of
 from espnet2.bench.timing import Timing, attempt
+from espnet2.nn.depthwise_conv import conv_of_image, conv_of_rows
 from espnet2.ssl.factory import build_frontend
 from espnet2.utils.errors import XeusError
 
@@ -102,9 +102,9 @@ def test_a_shifted_sum_and_an_image_are_depthwise_convolutions():
     torch.manual_seed(0)
     inputs = [torch.randn(2, 9, 4), torch.randn(4, 1, 5), torch.randn(4)]
     inputs = [x.double().requires_grad_() for x in inputs]
-    expected = conv1d_rows(*inputs)
+    expected = conv_of_rows(*inputs)
     gradients = torch.autograd.grad(expected.square().sum(), inputs)
-    for function, rtol in ((conv2d_rows, 1e-12), (shifted_sums, 1e-4)):  # sums are in float32
+    for function, rtol in ((conv_of_image, 1e-12), (shifted_sums, 1e-4)):  # sums are in float32
         y = function(*inputs)
         torch.testing.assert_close(y, expected, rtol=rtol, atol=rtol)
         ours = torch.autograd.grad(y.square().sum(), inputs)
@@ -116,12 +116,6 @@ def test_the_convolutions_of_the_stem_equal_the_models_front_end():
     speech = 0.1 * torch.randn(2, 4000)
     expected, _ = frontend(speech, [4000, 4000])
     torch.testing.assert_close(conv1d_stem(frontend, speech), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_plain_attention_that_others_are_compared_with_is_attention():
-    q, k, v = torch.randn(3, 2, 2, 7, 4)
-    y = attention_by(SDPBackend.MATH, 0.0)(q, k, v)
-    torch.testing.assert_close(plain_attention(q, k, v), y)
 
 
 def test_an_error_is_a_row_and_the_next_pass_is_not_tried():
