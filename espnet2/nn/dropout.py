@@ -1,7 +1,6 @@
 """Dropout with cheap random bits on a CPU.
 
-torch draws one number for each value there, which takes longer than the matrix product before it.
-Here 64 random bits serve four values.
+torch draws one number for each value there. Here 64 random bits serve four values.
 """
 
 from __future__ import annotations

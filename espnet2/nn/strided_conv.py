@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 CPU_PIECE_VALUES = 2**20  # values of a piece on a CPU: 4 MB in fp32
-KEPT_VALUES = 2**22  # a CPU keeps so few: making them again takes 6 % of a small model's step
+KEPT_VALUES = 2**22  # a CPU keeps so few: a small model has memory to spare, but no time
 
 
 def strided_conv(
