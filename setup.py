@@ -17,7 +17,10 @@ setup(
         "soxr>=0.3",  # resampling
         "kaldi-native-fbank>=1.20",  # FBANK baseline
         "kaldiio>=2.18",  # features as Kaldi arks
-        "pyarrow>=14",  # the index
+        "pyarrow>=14",  # the index, Hugging Face's Parquet files
+        "pycountry>=23.12",  # ISO 639-3 codes
+        "pyroomacoustics>=0.8",  # room impulse responses
+        "webrtcvad-wheels>=2.0.11",  # pauses of long recordings
         "pyyaml>=6",
         "safetensors>=0.4",
         "tqdm>=4.65",
@@ -33,7 +36,10 @@ setup(
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
+        "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "test": [
+            "lhotse>=1.30",
+            "urllib3",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
