@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from espnet2.data.feature_files import FORMATS
-from espnet2.data.format import summary
+from espnet2.data.hours import summary
 from espnet2.data.kaldi import Utterance
 from espnet2.data.recordings import listed, plain_files, with_durations
 from espnet2.data.tsv import Dropped, write_dropped

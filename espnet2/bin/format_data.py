@@ -53,7 +53,7 @@ def merge_unit(out: Path, manifests: list[Path], config: FormatConfig) -> Unit:
     ends = (".tsv", ".arrow", ".dropped.tsv")
     return Unit(
         name=f"format_{out.name}",
-        entry="espnet2.data.format:merge_corpus",
+        entry="espnet2.data.merge:merge_corpus",
         kwargs={"out": out, "manifests": manifests, "config": to_dict(config)},
         marker=out / ".format.done",
         inputs=[path.with_suffix(end) for path in manifests for end in ends],

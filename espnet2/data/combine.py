@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espnet2.data.config import CombineConfig
-from espnet2.data.format import split_duplicates, summary
 from espnet2.data.frames import SAMPLE_RATE_HZ
+from espnet2.data.hours import summary
 from espnet2.data.index import Coded, Index, write_index
+from espnet2.data.merge import split_duplicates
 from espnet2.data.tsv import write_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json

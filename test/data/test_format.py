@@ -6,10 +6,11 @@ import soundfile
 from espnet2.data.audio import content_hash, load_pcm, to_int16
 from espnet2.data.config import FormatConfig
 from espnet2.data.corpus_dirs import find_corpora
-from espnet2.data.format import format_shard, merge_corpus
+from espnet2.data.format import format_shard
 from espnet2.data.index import Index
 from espnet2.data.kaldi import Utterance, read_kaldi, write_kaldi
 from espnet2.data.manifest import plan_shards
+from espnet2.data.merge import merge_corpus
 from espnet2.data.tsv import read_dropped, read_rows
 from espnet2.utils.errors import DataError
 

@@ -1,0 +1,138 @@
+"""Flat numbers in a file, read by position.
+
+A memory map counts every page that was touched as memory of the process; positioned reads leave
+them to the kernel's cache, so a process that looks up rows all day stays as small as it began.
+"""
+
+import operator
+import os
+from pathlib import Path
+
+import numpy as np
+
+from espnet2.utils.errors import DataError
+
+MAX_GAP = 4096  # bytes between two wanted numbers that are cheaper to read than to skip
+BLOCK_BYTES = 2**22  # read at a time for wanted numbers that lie close together
+
+
+class FileArray:
+    """A one-dimensional array in a file. Picklable: a worker opens the file again.
+
+    ``array[i]`` is a numpy scalar, ``array[a:b]`` and ``array[numbers]`` are numpy arrays;
+    ``np.asarray(array)`` reads the whole of it.
+    """
+
+    def __init__(self, path: Path | str, dtype: np.dtype | str, size: int, offset: int = 0):
+        """path: the file; size: numbers in it, the first at byte ``offset``."""
+        self.path, self.dtype = Path(path), np.dtype(dtype)
+        self.size, self.offset = size, offset
+        self._file = os.open(self.path, os.O_RDONLY)
+        if os.fstat(self._file).st_size < offset + size * self.dtype.itemsize:
+            raise DataError(f"{self.path}: cut short: holds no {size:,} {self.dtype} numbers")
+
+    @classmethod
+    def open_npy(cls, path: Path | str) -> "FileArray":
+        """The array in a ``.npy`` file of one dimension. Raises DataError for anything else."""
+        try:
+            with open(path, "rb") as file:
+                version = np.lib.format.read_magic(file)
+                read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+                shape, _, dtype = read(file)
+                offset = file.tell()
+        except (OSError, ValueError, AttributeError) as error:
+            raise DataError(f"{path}: not a readable .npy file: {error}") from None
+        if len(shape) != 1 or dtype.hasobject:
+            raise DataError(f"{path}: holds {dtype} of shape {shape}, not a row of numbers")
+        return cls(path, dtype, shape[0], offset)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, item):
+        if isinstance(item, slice):
+            return self._slice(item)
+        if isinstance(item, np.ndarray | list):
+            return self.take(np.asarray(item))
+        i = row_number(item, self.size)
+        return self.read(i, i + 1)[0]
+
+    def _slice(self, item: slice) -> np.ndarray:
+        start, stop, step = item.indices(self.size)
+        if step == 1:
+            return self.read(start, max(start, stop))
+        return self.take(np.arange(start, stop, step))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start,) numbers, a copy in memory."""
+        width = self.dtype.itemsize
+        values = np.empty(stop - start, self.dtype)
+        read_into(self._file, values.view(np.uint8), self.offset + start * width, self.path)
+        return values
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The entries ``numbers``, in that order; of their shape."""
+        return take(self.read, checked(numbers, self.size), self.dtype)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.read(0, self.size), dtype=dtype)
+
+    def __reduce__(self):
+        return FileArray, (self.path, self.dtype, self.size, self.offset)
+
+    def __del__(self):
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+
+def take(read, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Entries ``numbers`` (any order, any shape) through ``read(start, stop)``.
+
+    Entries that lie close together are read together, so ascending numbers cost few reads.
+    """
+    order = np.argsort(numbers, axis=None, kind="stable")
+    ascending = numbers.ravel()[order]
+    gap, block = MAX_GAP // dtype.itemsize, BLOCK_BYTES // dtype.itemsize
+    is_new = np.diff(ascending) > gap
+    # A run also ends on every border of a block, so that no read grows without bound.
+    is_new |= np.diff(ascending // block) > 0
+    starts = np.flatnonzero(np.concatenate([[True], is_new])) if len(ascending) else []
+    values = np.empty(len(ascending), dtype)
+    for start, end in zip(starts, [*starts[1:], len(ascending)], strict=True):
+        first, last = int(ascending[start]), int(ascending[end - 1])
+        values[order[start:end]] = read(first, last + 1)[ascending[start:end] - first]
+    return values.reshape(numbers.shape)
+
+
+def row_number(item, size: int) -> int:
+    """``item`` as a row in [0, size); raises IndexError for anything else."""
+    i = operator.index(item)
+    if not -size <= i < size:
+        raise IndexError(f"row {i} of {size}")
+    return i % size
+
+
+def checked(numbers: np.ndarray, size: int) -> np.ndarray:
+    """Row numbers as int64 in [0, size), from integers (negative ones count from the end).
+
+    Raises IndexError for a number outside, TypeError for what is no integer.
+    """
+    if not numbers.size:
+        return numbers.astype(np.int64)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"rows are chosen by integers, not by {numbers.dtype}")
+    numbers = numbers.astype(np.int64)
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < -size or high >= size:
+        raise IndexError(f"row {low if low < -size else high} of {size}")
+    return np.where(numbers < 0, numbers + size, numbers) if low < 0 else numbers
+
+
+def read_into(file: int, buffer: np.ndarray, offset: int, path: Path) -> None:
+    """Fill ``buffer`` (bytes) from ``offset``; raises DataError when the file ends before."""
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(file, [buffer[done:]], offset + done)
+        if not count:
+            raise DataError(f"{path}: cut short: ends before byte {offset + len(buffer):,}")
+        done += count
