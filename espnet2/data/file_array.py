@@ -90,13 +90,15 @@ def take(read, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
     Entries that lie close together are read together, so ascending numbers cost few reads.
     """
+    if not numbers.size:
+        return np.empty(numbers.shape, dtype)
     order = np.argsort(numbers, axis=None, kind="stable")
     ascending = numbers.ravel()[order]
     gap, block = MAX_GAP // dtype.itemsize, BLOCK_BYTES // dtype.itemsize
     is_new = np.diff(ascending) > gap
     # A run also ends on every border of a block, so that no read grows without bound.
     is_new |= np.diff(ascending // block) > 0
-    starts = np.flatnonzero(np.concatenate([[True], is_new])) if len(ascending) else []
+    starts = np.flatnonzero(np.concatenate([[True], is_new]))
     values = np.empty(len(ascending), dtype)
     for start, end in zip(starts, [*starts[1:], len(ascending)], strict=True):
         first, last = int(ascending[start]), int(ascending[end - 1])
