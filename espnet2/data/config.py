@@ -1,5 +1,6 @@
 """Sections of the recipe YAML that belong to the data: format, combine, augment, plan."""
 
+import math
 from dataclasses import dataclass, field
 
 from espnet2.utils.errors import ConfigError
@@ -111,3 +112,30 @@ class PlanConfig:
 
     max_repeats: float = 8.0
     """Most times an utterance may appear in one pass."""
+
+    locality: int = 1
+    """Consecutive entries of a bucket that stay together in a pass: fewer places to read from, but
+    neighbours (one recording, one speaker) share a batch; ``data/plan.py`` weighs the two."""
+
+    hours_per_gpu_hour: float | None = None
+    """Hours of audio that one GPU trains on in an hour, measured or stated: prints GPU-hours."""
+
+    def __post_init__(self) -> None:
+        least = {"batch_bins": 1, "batch_multiple": 1, "num_buckets": 1, "max_crop_s": 0.04,
+                 "language_temperature": 0, "corpus_temperature": 0, "max_repeats": 1,
+                 "locality": 1}  # fmt: skip
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not bound <= value < math.inf:
+                raise ConfigError(f"plan.{name} must be a number from {bound} on, got {value}")
+        for name in ("pack_s", "hours_per_gpu_hour"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"plan.{name} must be a number above 0, or null; got {value}")
+        if not all(0.04 <= length < math.inf for length in self.bucket_s):
+            raise ConfigError(f"plan.bucket_s must hold lengths from 0.04 s on, got {self.bucket_s}")
+        if self.pack_s is not None and self.locality > 1:
+            raise ConfigError(
+                "plan: pack_s lays utterances in random order, so locality cannot keep neighbours "
+                "together; leave one of them out"
+            )
