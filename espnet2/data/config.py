@@ -7,6 +7,59 @@ from espnet2.utils.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
+class VadConfig:
+    """Part ``vad`` of section ``format``: how a long recording is cut into utterances.
+
+    The paper names the tool, py-webrtcvad, and none of its settings; mode apart, those of one
+    frame and of the padding are the tool's own example.
+    """
+
+    mode: int = 2
+    """How sure the detector must be of speech: 0 keeps the most, 3 the least."""
+
+    frame_ms: int = 30
+    """Length of what is judged at once: 10, 20 or 30 ms."""
+
+    padding_ms: int = 300
+    """Speech begins or ends when a window this long says so; the window stays with the speech."""
+
+    trigger: float = 0.9
+    """Share of a window's frames that must agree (more than this) to begin or to end speech."""
+
+    merge_gap_s: float = 0.5
+    """Stretches no further apart become one, pause included, if it is no longer than ``max_s``."""
+
+    min_s: float = 1.0
+    """Stretches that are still shorter are left out."""
+
+    max_s: float = 40.0
+    """Longer stretches are cut at their quietest places; nothing of them is lost."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in range(4):
+            raise ConfigError(f"format.vad.mode must be 0, 1, 2 or 3, got {self.mode}")
+        if self.frame_ms not in (10, 20, 30):
+            raise ConfigError(f"format.vad.frame_ms must be 10, 20 or 30, got {self.frame_ms}")
+        if self.padding_ms < self.frame_ms:
+            raise ConfigError(
+                f"format.vad.padding_ms must be at least frame_ms ({self.frame_ms}), "
+                f"got {self.padding_ms}"
+            )
+        if not 0.5 <= self.trigger < 1:
+            raise ConfigError(
+                f"format.vad.trigger must be at least 0.5 and under 1, got {self.trigger}"
+            )
+        if not self.merge_gap_s >= 0:
+            raise ConfigError(f"format.vad.merge_gap_s must be at least 0, got {self.merge_gap_s}")
+        # Pieces of a stretch that is too long are a quarter of max_s or longer: none is lost.
+        if not (self.min_s >= 0 and self.max_s >= max(1, 4 * self.min_s)):
+            raise ConfigError(
+                "format.vad.min_s must be at least 0, and max_s at least 1 and four times min_s, "
+                f"got {self.min_s} and {self.max_s}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FormatConfig:
     """Section ``format`` of the recipe."""
 
@@ -33,6 +86,29 @@ class FormatConfig:
 
     max_drop_ratio: float = 0.1
     """Fail when a larger share of a corpus's utterances is dropped."""
+
+    allow_pipes: bool = False
+    """Run the commands that stand in a ``wav.scp``, without a shell, instead of refusing them."""
+
+    vad_corpora: list[str] = field(default_factory=list)
+    """Corpora whose recordings are cut at pauses: those of their utterances that are no segment."""
+
+    vad: VadConfig = field(default_factory=VadConfig)
+    """How they are cut."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_s < self.max_s:
+            raise ConfigError(
+                "format.min_s must be at least 0 and under max_s, "
+                f"got {self.min_s} and {self.max_s}"
+            )
+        if not self.shard_hours > 0:
+            raise ConfigError(f"format.shard_hours must be over 0, got {self.shard_hours}")
+        if self.vad_corpora and self.vad.max_s > self.max_s:
+            raise ConfigError(
+                f"format.vad.max_s ({self.vad.max_s}) is longer than format.max_s ({self.max_s}): "
+                "what is cut to it would be dropped"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +209,9 @@ class PlanConfig:
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"plan.{name} must be a number above 0, or null; got {value}")
         if not all(0.04 <= length < math.inf for length in self.bucket_s):
-            raise ConfigError(f"plan.bucket_s must hold lengths from 0.04 s on, got {self.bucket_s}")
+            raise ConfigError(
+                f"plan.bucket_s must hold lengths from 0.04 s on, got {self.bucket_s}"
+            )
         if self.pack_s is not None and self.locality > 1:
             raise ConfigError(
                 "plan: pack_s lays utterances in random order, so locality cannot keep neighbours "
