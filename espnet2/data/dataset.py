@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from espnet2.data.augment import MixConfig, mix_random, reverberate
+from espnet2.data.augment import MixConfig, Mixture, Room, augment, draw_mixture
+from espnet2.data.augment_torch import packed
 from espnet2.data.banks import Bank
 from espnet2.data.clips import Clip, Pieces, Utterances
 from espnet2.data.frames import HOP_SAMPLES, num_frames
@@ -37,6 +38,8 @@ class Item:
     speech: np.ndarray  # (S,) float32
     labels: np.ndarray  # (T,) cluster ids of the clean audio
     mask_uniforms: np.ndarray  # (2 T + 1 + extra,) float32 in [0, 1), for the masker
+    mixture: Mixture | None = None  # drawn, and left to the device to apply
+    room: Room | None = None
 
 
 def crop(clip: Clip, start: int, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +100,7 @@ class PretrainBatches:
 
         speech (B, S) float32, speech_lengths (B,), text (B, T) int64 cluster ids,
         text_lengths (B,), mask_uniforms (B, 2 T + 1 + extra_uniforms) float32, utt_ids: list
-        of B ids.
+        of B ids; with ``augment_on: device`` also what ``augment_torch.augmented`` applies.
         """
         planned = self.plan.batch(step)
         mixing = self.mixing(step)
@@ -128,15 +131,19 @@ class PretrainBatches:
         key = self.clips.key(row)
         clip = self.clip(row, clean)
         places = (len(clip.audio) - planned.num_samples) // HOP_SAMPLES + 1  # 1 for a piece
-        start = int(rng_for(self.seed, "crop", visit, key).integers(places)) * HOP_SAMPLES
-        speech, labels = crop(clip, start, planned.num_samples)
-        speech = self.noisy(speech, planned, i, key, mixing, clean)
-        speech = self.reverberant(speech, visit, key, mixing)
+        place = rng_for(self.seed, "crop", visit, key).integers(places) if places > 1 else 0
+        speech, labels = crop(clip, int(place) * HOP_SAMPLES, planned.num_samples)
+        mixture = self.mixture(speech, planned, i, key, mixing, clean)
+        room = self.room(visit, key, mixing)
+        if mixing.augment_on == "loader":
+            speech, mixture, room = augment(speech, mixture, room), None, None
         uniforms = rng_for(self.seed, "mask", visit, key).random(
             2 * len(labels) + 1 + self.extra_uniforms, dtype=np.float32
         )
-        name = self.clips.name(row)
-        return Item(utt_id=name, speech=speech, labels=labels, mask_uniforms=uniforms)
+        return Item(
+            utt_id=self.clips.name(row), speech=speech, labels=labels, mask_uniforms=uniforms,
+            mixture=mixture, room=room,
+        )  # fmt: skip
 
     def clip(self, row: int, clean: dict[int, Clip]) -> Clip:
         """Clean audio and labels of a row, decoded once a step."""
@@ -144,7 +151,7 @@ class PretrainBatches:
             clean[row] = self.clips.clip(row)
         return clean[row]
 
-    def noisy(
+    def mixture(
         self,
         speech: np.ndarray,
         planned: PlannedBatch,
@@ -152,11 +159,13 @@ class PretrainBatches:
         key: str,
         mixing: MixConfig,
         clean: dict[int, Clip],
-    ) -> np.ndarray:
-        """``speech``, perhaps with a noise or another clean row of the batch mixed in."""
+    ) -> Mixture | None:
+        """Perhaps a noise, or another clean row of the batch, to mix into ``speech``."""
+        if not mixing.noise_prob:
+            return None
         rng = rng_for(self.seed, "noise", int(planned.visits[i]), key)
         if rng.random() >= mixing.noise_prob:
-            return speech
+            return None
         others = planned.rows[planned.rows != planned.rows[i]]
         is_speech = rng.random() < mixing.speech_share
         if is_speech and len(others):
@@ -165,18 +174,18 @@ class PretrainBatches:
         elif self.noise:
             other, snr_db = self.noise[int(rng.integers(len(self.noise)))], mixing.noise_snr_db
         else:
-            return speech  # alone in its batch, and speech was the only kind asked for
-        return mix_random(speech, other, snr_db, mixing.max_mixed_share, rng)
+            return None  # alone in its batch, and speech was the only kind asked for
+        return draw_mixture(speech, other, snr_db, mixing.max_mixed_share, rng)
 
-    def reverberant(
-        self, speech: np.ndarray, visit: int, key: str, mixing: MixConfig
-    ) -> np.ndarray:
-        """``speech``, perhaps as heard in a room of the bank."""
+    def room(self, visit: int, key: str, mixing: MixConfig) -> Room | None:
+        """Perhaps a room of the bank."""
+        if not mixing.rir_prob:
+            return None
         rng = rng_for(self.seed, "rir", visit, key)
         if rng.random() >= mixing.rir_prob:
-            return speech
-        room = int(rng.integers(len(self.rirs)))
-        return reverberate(speech, self.rirs[room], int(self.rirs.delays[room]))
+            return None
+        i = int(rng.integers(len(self.rirs)))
+        return Room(rir=self.rirs[i], delay=int(self.rirs.delays[i]))
 
     def loader(self, start: int, stop: int, num_workers: int = 0) -> Iterable[list[Batch]]:
         """``batch(start)`` to ``batch(stop - 1)``, in order, prefetched by worker processes."""
@@ -215,4 +224,5 @@ def stack(items: list[Item]) -> Batch:
         "text_lengths": torch.full((len(items),), labels.shape[1]),
         "mask_uniforms": torch.from_numpy(np.stack([item.mask_uniforms for item in items])),
         "utt_ids": [item.utt_id for item in items],
+        **packed([item.mixture for item in items], [item.room for item in items]),
     }

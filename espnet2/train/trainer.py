@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from espnet2.data.augment_torch import augmented
 from espnet2.nn.loss_output import LossOutput
 from espnet2.train.config import TrainConfig
 from espnet2.train.distributed import World, autocast_dtype
@@ -88,10 +89,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 def on_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     """The batch's tensors on ``device``, without waiting for the copies.
 
-    Lengths stay on the host: models read them there, and reading them back would wait.
+    Lengths stay on the host: models read them there, and reading them back would wait. Noise and
+    rooms that the loader drew and left to the device are applied.
     """
-    return {
+    moved = {
         name: value if name.endswith("_lengths") else value.to(device, non_blocking=True)
         for name, value in batch.items()
         if isinstance(value, Tensor)
     }
+    return augmented(moved)

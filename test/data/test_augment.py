@@ -3,11 +3,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2.data.augment import direct_path, is_active, mix, mix_random, reverberate, speech_power
+from espnet2.data.augment import (
+    FFT_BLOCK,
+    augment,
+    convolve,
+    direct_path,
+    draw_mixture,
+    is_active,
+    mix,
+    reverberate,
+    speech_power,
+)
 
 
 def noise(n, seed=0, level=0.1):
     return (level * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
+
+
+def mix_random(audio, other, snr_db, max_share, rng):
+    return augment(audio, draw_mixture(audio, other, snr_db, max_share, rng), None)
 
 
 def reference_activity(audio):
@@ -113,6 +127,21 @@ def test_reverberation_is_the_shifted_convolution_with_the_old_energy(length, ta
     assert np.sum(wet.astype(np.float64) ** 2) == pytest.approx(
         np.sum(audio.astype(np.float64) ** 2), rel=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("length", "taps"),
+    [(1, 1), (1, 500), (2 * FFT_BLOCK, 1), (5 * FFT_BLOCK + 17, 9000), (40_000, 40_000),
+     (3 * FFT_BLOCK, FFT_BLOCK), (FFT_BLOCK, 2)],
+)  # fmt: skip
+def test_overlapping_blocks_give_the_whole_convolution(length, taps):
+    audio, rir = noise(length), noise(taps, 1)
+    size = length + taps - 1
+    spectra = (np.fft.rfft(signal.astype(np.float64), size) for signal in (audio, rir))
+    expected = np.fft.irfft(np.prod(list(spectra), axis=0), size) if size > 1 else audio * rir
+    result = convolve(audio, rir)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_silence_stays_silence():

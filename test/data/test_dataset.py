@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from toy_dump import write_set
 
 from espnet2.data.audio import to_float, to_int16
 from espnet2.data.augment import CLEAN, MixConfig
+from espnet2.data.augment_torch import augmented
 from espnet2.data.banks import Bank, write_bank
 from espnet2.data.banks import Clip as BankClip
 from espnet2.data.clips import Clip
@@ -191,6 +193,22 @@ def test_a_reverberated_batch_keeps_energy_and_place(dump):
             assert float(other.square().sum()) == pytest.approx(
                 float(speech.square().sum()), rel=1e-4
             )
+
+
+def test_what_the_device_applies_is_what_the_loader_would_have_applied(dump):
+    loader = open_batches(dump, HEAVY, accum_grad=2)
+    device = open_batches(dump, dataclasses.replace(HEAVY, augment_on="device"), accum_grad=2)
+    seen = Counter()
+    for step in range(12):
+        for one, two in zip(loader.batch(step), device.batch(step), strict=True):
+            seen.update(two.keys())
+            applied = augmented({k: v for k, v in two.items() if k != "utt_ids"})
+            assert applied.keys() == one.keys() - {"utt_ids"}
+            torch.testing.assert_close(
+                applied["speech"], one["speech"], rtol=0, atol=1e-4 * float(one["speech"].max())
+            )
+            assert torch.equal(applied["mask_uniforms"], one["mask_uniforms"])
+    assert min(seen["mix_noise"], seen["room_rirs"]) > 10
 
 
 def test_an_uneven_share_and_a_missing_bank_are_refused(dump):
