@@ -1,11 +1,11 @@
 """Tables with a header: manifests of a shard, and ``dropped.tsv``."""
 
 import csv
-import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2.utils.files import write_text
+from espnet2.utils.files import atomic_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +17,13 @@ class Dropped:
     detail: str
 
 
-def write_rows(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
-    """Write a TSV with a header, atomically."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE,
-                        quotechar=None, escapechar="\\")  # fmt: skip
-    writer.writerows([columns, *rows])
-    write_text(path, buffer.getvalue())
+def write_rows(path: Path, columns: tuple[str, ...], rows: Iterable[tuple]) -> None:
+    """Write a TSV with a header, atomically, a row at a time."""
+    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE,
+                            quotechar=None, escapechar="\\")  # fmt: skip
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -33,9 +33,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(reader)
 
 
-def write_dropped(path: Path, dropped: list[Dropped]) -> None:
+def write_dropped(path: Path, dropped: Iterable[Dropped]) -> None:
     """Write ``dropped.tsv``: utt_id, reason, detail."""
-    rows = [(d.utt_id, d.reason, " ".join(d.detail.split())) for d in dropped]
+    rows = ((d.utt_id, d.reason, " ".join(d.detail.split())) for d in dropped)
     write_rows(path, ("utt_id", "reason", "detail"), rows)
 
 
