@@ -11,18 +11,19 @@ from espnet2.utils.errors import ConfigError
 from espnet2.utils.processes import die_with_parent, one_thread_environment
 from espnet2.utils.provenance import REPOSITORY
 
-WORKER = Path(__file__).with_name("worker.py")
+ANSWER = Path(__file__).with_name("answer.py")
+MODEL_SIDE = Path(__file__).with_name("worker.py")
 OUR_PACKAGE = REPOSITORY / "espnet2"
 
 
 class Worker:
-    """``worker.py`` in a process of one thread; a context manager.
+    """``answer.py`` with one side's file in a process of one thread; a context manager.
 
     ``python`` runs it. ``is_ours``: it must find this package; else what is installed there.
-    ``log``: file for all that the packages print.
+    ``log``: file for all that the packages print. ``side``: file with the class ``Side``.
     """
 
-    def __init__(self, python: Path, is_ours: bool, log: Path):
+    def __init__(self, python: Path, is_ours: bool, log: Path, side: Path = MODEL_SIDE):
         if not python.is_file():
             raise ConfigError(
                 f"{python} is not there: install the reference with tools/install.sh "
@@ -36,7 +37,7 @@ class Worker:
         with open(log, "w") as output:
             # -P: neither the script's folder nor the current one can hide an installed package
             self.process = subprocess.Popen(
-                [str(python), "-P", str(WORKER)],
+                [str(python), "-P", str(ANSWER), str(side)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True, cwd="/",
                 env=environment, preexec_fn=die_with_parent,
             )  # fmt: skip

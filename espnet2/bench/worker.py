@@ -1,10 +1,8 @@
 """One side of ``bench model``: build a model, then answer requests to time it.
 
-Run by path, in a process of its own, under this package's Python and under the reference's, so it
-uses nothing but torch and what both packages call ``espnet2.tasks.ssl.SSLTask``.
-
-A request is a line of JSON on stdin, {"do": NAME, ...}, where NAME is a method of ``Side`` and the
-rest its arguments; the answer is a line of JSON on stdout. The first request must be ``build``.
+Loaded by ``answer.py`` in a process of its own, under this package's Python and under the
+reference's, so it uses nothing but torch and what both packages call
+``espnet2.tasks.ssl.SSLTask``. The first request must be ``build``.
 
 Shapes: B utterances, N samples, T frames.
 """
@@ -12,10 +10,7 @@ Shapes: B utterances, N samples, T frames.
 import copy
 import gc
 import importlib.metadata
-import json
-import os
 import platform
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -38,6 +33,7 @@ class Side:
         import espnet2
         from espnet2.tasks.ssl import SSLTask
 
+        torch.set_num_threads(1)
         torch.manual_seed(0)
         self.model = SSLTask.build_model(Namespace(**config))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4, fused=True)
@@ -167,18 +163,3 @@ def distribution_version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def main() -> None:
-    """Answer requests until stdin ends."""
-    torch.set_num_threads(1)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the packages print goes to stderr
-    side = Side()
-    for line in sys.stdin:
-        request = json.loads(line)
-        print(json.dumps(getattr(side, request.pop("do"))(**request)), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()
