@@ -1,29 +1,40 @@
-"""Audio files in, 16 kHz mono out: 16 bits to store, or floats as they are.
+"""Audio in, 16 kHz mono out: 16 bits to store, or floats as they are.
 
-Steps: locate the bytes, decode with libsndfile, take the segment, downmix, resample with soxr,
-trim silent edges if asked, round to 16 bits, hash, encode as FLAC. Bytes that already are
-16 kHz mono 16-bit FLAC and need no cut are passed through untouched.
+Steps: open the source (``sources.py``), decode with libsndfile a block at a time, take the segment,
+downmix, resample with soxr, round to 16 bits. Bytes that already are 16 kHz mono 16-bit FLAC and
+need no cut are passed through untouched.
 """
 
 import contextlib
 import hashlib
 import io
-import os
-import re
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
 from espnet2.data.frames import SAMPLE_RATE_HZ
+from espnet2.data.parquet import estimated_seconds, is_parquet
+from espnet2.data.sources import is_seekable, open_seekable, read_bytes
+from espnet2.data.sources import source_file as source_file
 from espnet2.utils.errors import DataError
 
 PCM_SCALE = 32768.0  # what libsndfile multiplies floats by when it writes 16-bit integers
 TRIM_FRAME_SAMPLES = 320  # 20 ms: resolution of the silence trim
-_ARK_ADDRESS = re.compile(r"^(?P<ark>.+):(?P<offset>\d+)$")
+BLOCK_SAMPLES = 1 << 20  # decoded at once: memory for one block, however long the recording
+WHOLE_BYTES = 1 << 24  # larger files are decoded where they are, not read into memory first
+UNKNOWN_LENGTH = 1 << 62  # libsndfile gives a larger number where a header states no length
+
+
+class TooLong(DataError):
+    """The audio is longer than asked for; it was not decoded."""
+
+    def __init__(self, source: str, seconds: float, longest_s: float):
+        super().__init__(f"{source}: {seconds:.3f} s; at most {longest_s:g} s are kept")
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,44 +45,37 @@ class Pcm:
     flac: bytes | None  # the source's own bytes, where they can be stored as they are
 
 
-def source_file(source: str) -> Path:
-    """The file behind an address of ``wav.scp``: ``a.wav`` or ``shard.ark:1234``."""
-    match = _ARK_ADDRESS.match(source)
-    if match and not Path(source).exists():
-        return Path(match["ark"])
-    return Path(source)
+class AudioFile(soundfile.SoundFile):
+    """A file that is read forwards.
 
-
-def read_bytes(source: str) -> bytes:
-    """The encoded audio at ``source``: a whole file, or one AUDIO record of a Kaldi ark.
-
-    Raises OSError when the file cannot be read and DataError when the record is malformed.
+    soundfile looks for its place after every read, which costs time and fails at the end of a FLAC
+    whose header states a wrong length or none. It does not where a file cannot seek.
     """
-    path = source_file(source)
-    if str(path) == source:
-        return path.read_bytes()
-    with path.open("rb") as ark:
-        ark.seek(int(source.rsplit(":", 1)[1]))
-        head = ark.read(6)
-        if head[:5] != b"AUDIO" or len(head) < 6:
-            raise DataError(f"{source}: no AUDIO record at this offset")
-        size = int.from_bytes(ark.read(head[5]), "little")
-        data = ark.read(size)
-    if len(data) != size:
-        raise DataError(f"{source}: record cut short: {len(data)} of {size} bytes")
-    return data
+
+    def seekable(self) -> bool:
+        return False
 
 
 def duration_s(source: str) -> float:
-    """Seconds of audio according to the header alone. Raises OSError or DataError."""
+    """Seconds of audio according to the header alone; of Parquet, according to the row's size.
+
+    Raises OSError or DataError; a command has no header.
+    """
+    if is_parquet(source):
+        return estimated_seconds(source)
+    with _named_errors(source), open_seekable(source) as file, AudioFile(file) as audio:
+        if audio.frames >= UNKNOWN_LENGTH:
+            raise DataError(f"{source}: the header states no length")
+        return audio.frames / audio.samplerate
+
+
+@contextlib.contextmanager
+def _named_errors(source: str) -> Iterator[None]:
+    """libsndfile's errors become a DataError that names the source."""
     try:
-        if str(source_file(source)) == source:
-            info = soundfile.info(source)
-        else:
-            info = soundfile.info(io.BytesIO(read_bytes(source)))
+        yield
     except (soundfile.LibsndfileError, TypeError) as error:
         raise DataError(f"{source}: {not_audio(error)}") from None
-    return info.frames / info.samplerate
 
 
 def not_audio(error: Exception) -> str:
@@ -79,84 +83,134 @@ def not_audio(error: Exception) -> str:
     return getattr(error, "error_string", str(error)).strip()
 
 
-def load_pcm(source: str, start_s: float = 0.0, end_s: float | None = None) -> Pcm:
+def load_pcm(
+    source: str,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    longest_s: float = math.inf,
+    fetch: Callable[[str], bytes] = read_bytes,
+) -> Pcm:
     """Decode ``source`` (its seconds ``start_s`` to ``end_s``) to 16 kHz mono int16.
 
-    Raises OSError (no such file), DataError (not audio, not finite, segment outside the file).
+    fetch: reads the bytes of what cannot be read in part; give one that remembers, and the
+    segments of a recording read it once.
+    Raises OSError (no such file), TooLong (over ``longest_s`` by its header), DataError (not audio,
+    cut short, not finite, segment outside the file).
     """
-    with _opened(source, start_s, end_s) as (file, data):
-        if start_s == 0 and end_s is None and _is_stored_form(file):
-            return Pcm(samples=file.read(dtype="int16"), flac=data)
-        return Pcm(samples=to_int16(_mono(source, file, start_s, end_s)), flac=None)
+    with _opened(source, start_s, end_s, fetch) as (audio, data):
+        first, count = _segment(source, audio, start_s, end_s)
+        seconds = count / audio.samplerate
+        if count < UNKNOWN_LENGTH and seconds > longest_s + 1e-3:  # resampling rounds
+            raise TooLong(source, seconds, longest_s)
+        if not _is_plain(audio):
+            parts = [to_int16(block) for block in _mono(source, audio, first, count)]
+            return Pcm(samples=_joined(parts, np.int16), flac=None)
+        samples = _joined(
+            [b[:, 0] for b in _blocks(source, audio, first, count, "int16")], np.int16
+        )
+        is_whole = audio.format == "FLAC" and first == 0 and len(samples) == audio.frames
+        return Pcm(samples=samples, flac=data if is_whole else None)
 
 
 def load_audio(source: str, start_s: float = 0.0, end_s: float | None = None) -> np.ndarray:
     """(samples,) float32 at 16 kHz, mono: like :func:`load_pcm`, not rounded and not clipped."""
-    with _opened(source, start_s, end_s) as (file, _):
-        return _mono(source, file, start_s, end_s)
+    with _opened(source, start_s, end_s, read_bytes) as (audio, _):
+        first, count = _segment(source, audio, start_s, end_s)
+        return _joined(list(_mono(source, audio, first, count)), np.float32)
 
 
 @contextlib.contextmanager
 def _opened(
-    source: str, start_s: float, end_s: float | None
-) -> Iterator[tuple[soundfile.SoundFile, bytes | None]]:
-    """The open file and, where it was read at once, its bytes; libsndfile's errors get a name."""
-    is_whole = start_s == 0 and end_s is None
-    is_file = str(source_file(source)) == source
-    # A segment of a long recording is read by seeking; a whole file at once.
-    data = read_bytes(source) if is_whole or not is_file else None
-    try:
-        with soundfile.SoundFile(existing(source) if data is None else io.BytesIO(data)) as file:
-            yield file, data
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise DataError(f"{source}: {not_audio(error)}") from None
+    source: str, start_s: float, end_s: float | None, fetch: Callable[[str], bytes]
+) -> Iterator[tuple[AudioFile, bytes | None]]:
+    """The open audio and, where it was read at once, its bytes."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_named_errors(source))
+        file, data = None, None
+        if is_seekable(source):
+            file = stack.enter_context(open_seekable(source))
+            # A segment of a long recording is read by seeking; a whole short file at once.
+            if start_s == 0 and end_s is None and size_of(file) <= WHOLE_BYTES:
+                data = file.read()
+        else:
+            data = fetch(source)
+        audio = stack.enter_context(AudioFile(file if data is None else io.BytesIO(data)))
+        yield audio, data
 
 
-def _mono(
-    source: str, file: soundfile.SoundFile, start_s: float, end_s: float | None
-) -> np.ndarray:
-    """(samples,) float32 at 16 kHz: the mean of the channels of a segment, resampled."""
-    rate_hz = file.samplerate
-    first, count = _segment(source, file, start_s, end_s)
-    file.seek(first)
-    audio = file.read(count, dtype="float32", always_2d=True)  # (samples, channels)
-    if not np.isfinite(audio).all():
-        raise DataError(f"{source}: holds NaN or infinite samples")
-    channels = audio.shape[1]
-    mono = sum(audio[:, c] for c in range(channels)) / np.float32(channels)  # (samples,)
-    if rate_hz == SAMPLE_RATE_HZ:
-        return mono
-    return soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ")
+def size_of(file: io.IOBase) -> int:
+    """Bytes of an open file; it stands at its beginning afterwards."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
 
 
-def existing(path: str) -> str:
-    """``path`` again; FileNotFoundError, which libsndfile does not raise, if it is missing."""
-    os.stat(path)
-    return path
+def _segment(source: str, audio: AudioFile, start_s: float, end_s: float | None) -> tuple[int, int]:
+    """First sample and number of samples of the segment, in the file's own rate."""
+    rate_hz, available = audio.samplerate, audio.frames
+    first = round(start_s * rate_hz)
+    last = available if end_s is None else round(end_s * rate_hz)
+    if max(first, last) > available + rate_hz // 2:  # tolerate half a second of rounding
+        edge = f"ends at {end_s}" if end_s is not None else f"begins at {start_s}"
+        raise DataError(f"{source}: segment {edge} s but the audio at {available / rate_hz:.2f} s")
+    first = min(first, available)
+    return first, max(min(last, available) - first, 0)
 
 
-def _is_stored_form(file: soundfile.SoundFile) -> bool:
-    """True for 16 kHz mono 16-bit FLAC: what our shards hold."""
-    shape = (file.format, file.subtype, file.samplerate, file.channels)
-    return shape == ("FLAC", "PCM_16", SAMPLE_RATE_HZ, 1)
-
-
-def _segment(source, file, start_s: float, end_s: float | None) -> tuple[int, int]:
-    """First frame and number of frames of the segment, in the file's own rate."""
-    first = round(start_s * file.samplerate)
-    last = file.frames if end_s is None else round(end_s * file.samplerate)
-    if last > file.frames + file.samplerate // 2:  # tolerate half a second of rounding
+def _blocks(
+    source: str, audio: AudioFile, first: int, count: int, dtype: str
+) -> Iterator[np.ndarray]:
+    """The segment, (samples, channels) at a time. Raises DataError if there is less of it."""
+    if first:
+        audio.seek(first)
+    missing = count
+    while missing > 0:
+        asked = min(missing, BLOCK_SAMPLES)
+        block = audio.read(asked, dtype=dtype, always_2d=True)
+        missing -= len(block)
+        yield block
+        if len(block) < asked:
+            break
+    # The length of an MP3 is an estimate, and some headers state none.
+    if missing and count < UNKNOWN_LENGTH and audio.format != "MP3":
         raise DataError(
-            f"{source}: segment ends at {end_s} s but the audio at "
-            f"{file.frames / file.samplerate:.2f} s"
+            f"{source}: cut short: {count - missing} samples decode of the {count} that it states"
         )
-    last = min(last, file.frames)
-    return first, max(last - first, 0)
+
+
+def _mono(source: str, audio: AudioFile, first: int, count: int) -> Iterator[np.ndarray]:
+    """(samples,) float32 at 16 kHz, a block at a time: the mean of the channels, resampled."""
+    stream = soxr.ResampleStream(audio.samplerate, SAMPLE_RATE_HZ, 1, "float32", quality="HQ")
+    is_resampled = audio.samplerate != SAMPLE_RATE_HZ
+    may_be_infinite = not audio.subtype.startswith("PCM_")
+    for block in _blocks(source, audio, first, count, "float32"):  # (samples, channels)
+        if may_be_infinite and not np.isfinite(block).all():
+            raise DataError(f"{source}: holds NaN or infinite samples")
+        channels = block.shape[1]
+        mono = sum(block[:, c] for c in range(channels)) / np.float32(channels)  # (samples,)
+        yield stream.resample_chunk(mono) if is_resampled else mono
+    if is_resampled:
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    """The parts as one array, without a copy where there is one part."""
+    if len(parts) == 1:
+        return np.ascontiguousarray(parts[0])
+    return np.concatenate([np.zeros(0, dtype), *parts])
+
+
+def _is_plain(audio: AudioFile) -> bool:
+    """True for 16 kHz mono 16-bit integers, which need no conversion."""
+    shape = (audio.subtype, audio.samplerate, audio.channels)
+    return shape == ("PCM_16", SAMPLE_RATE_HZ, 1)
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
     """Round ±1 floats to 16-bit integers; louder samples are clipped."""
-    return np.clip(np.rint(audio * PCM_SCALE), -32768, 32767).astype(np.int16)
+    scaled = audio * PCM_SCALE
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
@@ -166,7 +220,7 @@ def to_float(samples: np.ndarray) -> np.ndarray:
 
 def content_hash(samples: np.ndarray) -> str:
     """16 hexadecimal digits of the 16 kHz PCM: equal audio, equal hash."""
-    data = np.ascontiguousarray(samples, dtype="<i2").tobytes()
+    data = np.ascontiguousarray(samples, dtype="<i2")
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
@@ -174,7 +228,8 @@ def level_dbfs(samples: np.ndarray) -> float:
     """Root mean square level in dB below full scale; -inf for silence or no samples."""
     if len(samples) == 0:
         return -np.inf
-    power = np.mean(np.square(samples, dtype=np.float64)) / PCM_SCALE**2
+    audio = samples.astype(np.float64)
+    power = np.dot(audio, audio) / len(audio) / PCM_SCALE**2
     return 10 * np.log10(power) if power > 0 else -np.inf
 
 
