@@ -1,10 +1,14 @@
 """Banks: many short signals (noises, impulse responses) in one memory-mapped file.
 
-``bank.f32`` is flat little-endian float32 at 16 kHz; ``bank.json`` holds length, kind and
-direct-path delay of each clip, and the SHA-256 of ``bank.f32``. Every process of a
-machine shares the same pages.
+``bank.f32`` is flat little-endian float32 at 16 kHz; ``bank.json`` holds length and direct-path
+delay of each clip, clips of each kind, and the SHA-256 of ``bank.f32``. Every process of a machine
+shares the same pages.
 """
 
+import hashlib
+import json
+from array import array
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,7 @@ import numpy as np
 from espnet2.data.augment import direct_path
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, read_json, sha256_file, write_json
+from espnet2.utils.files import atomic_path, read_json, sha256_file, write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,7 @@ class Clip:
     """One signal on its way into a bank."""
 
     samples: np.ndarray  # (n,) at 16 kHz
-    kind: str
+    kind: str  # where it came from; counted in bank.json
 
 
 class Bank:
@@ -39,7 +43,7 @@ class Bank:
             )
         self.lengths = np.array(info["lengths"], np.int64)  # (clips,) samples
         self.delays = np.array(info["delays"], np.int64)  # (clips,) direct path, argmax |h|
-        self.kinds: list[str] = info["kinds"]
+        self.kinds: dict[str, int] = info["kinds"]  # clips of each kind
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
         path = self.folder / "bank.f32"
         if not path.is_file() or path.stat().st_size != 4 * self._starts[-1]:
@@ -69,14 +73,24 @@ class Bank:
 
 def write_bank(folder: Path, clips: Iterable[Clip]) -> int:
     """Write a bank, streaming; returns the number of clips. Empty clips are a defect."""
-    lengths, delays, kinds = [], [], []
+    lengths, delays = array("q"), array("q")  # 8 bytes a clip
+    kinds: Counter[str] = Counter()
+    digest = hashlib.sha256()  # of a file too large to be read again
     with atomic_path(folder / "bank.f32") as part, part.open("wb") as file:
         for clip in clips:
             assert len(clip.samples), f"an empty {clip.kind} clip"
-            file.write(np.ascontiguousarray(clip.samples, "<f4").tobytes())
+            data = np.ascontiguousarray(clip.samples, "<f4").tobytes()
+            file.write(data)
+            digest.update(data)
             lengths.append(len(clip.samples))
             delays.append(direct_path(clip.samples))
-            kinds.append(clip.kind)
-    about = {"sample_rate_hz": SAMPLE_RATE_HZ, "lengths": lengths, "delays": delays, "kinds": kinds}
-    write_json(folder / "bank.json", {**about, "sha256": sha256_file(folder / "bank.f32")})
+            kinds[clip.kind] += 1
+    about = {
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "kinds": kinds,
+        "sha256": digest.hexdigest(),
+        "lengths": lengths.tolist(),
+        "delays": delays.tolist(),
+    }
+    write_text(folder / "bank.json", json.dumps(about) + "\n")  # one line: a number is no line
     return len(lengths)

@@ -1,11 +1,16 @@
-"""The noise bank: coloured noise, babble of the training set, and recorded noises."""
+"""The noise bank: coloured noise, babble of the training set, and recorded noises.
 
-from collections.abc import Iterator
+Recordings come from a Kaldi directory that a recipe prepared, and from ``noise_dirs``.
+"""
+
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from espnet2.data.audio import load_pcm, to_float
+from espnet2.data.bank_audio import mono_stretches
+from espnet2.data.bank_folders import AudioFile, audio_files
 from espnet2.data.banks import Clip, write_bank
 from espnet2.data.config import BankConfig
 from espnet2.data.frames import SAMPLE_RATE_HZ
@@ -58,17 +63,38 @@ def recorded(data: Path, longest: int, dropped: list[Dropped]) -> Iterator[Clip]
         except (OSError, DataError) as error:
             dropped.append(Dropped(utt_id=utterance.utt_id, reason="unreadable", detail=str(error)))
             continue
-        audio, used = to_float(pcm.samples), 0
-        for start in range(0, len(audio), longest):
-            piece = audio[start : start + longest]
-            if len(piece) >= SHORTEST_S * SAMPLE_RATE_HZ and piece.std() > SILENT_RMS:
-                yield Clip(samples=piece, kind="recorded")
-                used += 1
-        if not used:
-            dropped.append(
-                Dropped(utt_id=utterance.utt_id, reason="silent or too short",
-                        detail=f"{len(audio)} samples")
-            )  # fmt: skip
+        audio = to_float(pcm.samples)
+        pieces = [audio[start : start + longest] for start in range(0, len(audio), longest)]
+        yield from usable(pieces, "recorded", utterance.utt_id, dropped)
+
+
+def from_files(
+    files: Iterable[AudioFile], longest_s: float, dropped: list[Dropped]
+) -> Iterator[Clip]:
+    """Pieces of at most ``longest_s`` of audio files, read piece by piece.
+
+    What cannot be used is noted in ``dropped``.
+    """
+    for file in files:
+        try:
+            yield from usable(mono_stretches(file.path, longest_s), file.kind, file.name, dropped)
+        except DataError as error:
+            dropped.append(Dropped(utt_id=file.name, reason="unreadable", detail=str(error)))
+
+
+def usable(
+    pieces: Iterable[np.ndarray], kind: str, name: str, dropped: list[Dropped]
+) -> Iterator[Clip]:
+    """The pieces of one recording that are long and loud enough; it is dropped if none is."""
+    used, samples = 0, 0
+    for piece in pieces:
+        samples += len(piece)
+        if len(piece) >= SHORTEST_S * SAMPLE_RATE_HZ and piece.std() > SILENT_RMS:
+            yield Clip(samples=piece, kind=kind)
+            used += 1
+    if not used:
+        detail = f"{samples} samples"
+        dropped.append(Dropped(utt_id=name, reason="silent or too short", detail=detail))
 
 
 def write_noise(
@@ -86,7 +112,7 @@ def noises(
     config: BankConfig, seed: int, index_path: Path | None, recordings: Path | None,
     dropped: list[Dropped],
 ) -> Iterator[Clip]:  # fmt: skip
-    """Coloured noises, babble, then recordings; each clip from its own generator."""
+    """Coloured noises and babble, each from its own generator, then recordings."""
     length = round(config.noise_s * SAMPLE_RATE_HZ)
     for i in range(config.num_coloured):
         exponent = BROWNEST * i / max(config.num_coloured - 1, 1)
@@ -102,3 +128,5 @@ def noises(
             yield Clip(samples=babble(index, length, config.babble_voices, rng), kind="babble")
     if recordings:
         yield from recorded(recordings, length, dropped)
+    files = audio_files(config.noise_dirs, "noise", config.musan_parts)
+    yield from from_files(files, config.noise_s, dropped)
