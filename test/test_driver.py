@@ -46,7 +46,10 @@ def test_help_is_the_header_of_the_driver():
         (["--stage", "0"], "--stage 0: stages are 1 to 13"),
         (["--stop_stage", "0"], "--stop_stage 0 is before --stage 1"),
         (["--stage=5", "--stop_stage=4"], "--stop_stage 4 is before --stage 5"),
-        (["--cluster", "pbs"], "--cluster must be local or slurm, got 'pbs'"),
+        (
+            ["--cluster", "pbs"],
+            "--cluster must be local, a name in conf/cluster or a YAML file, got 'pbs'",
+        ),
         (["--conf", "none.yaml"], "none.yaml: no such file"),
         (["--ngpu"], "--ngpu needs a value"),
         (["stage", "3"], "unexpected argument 'stage'"),

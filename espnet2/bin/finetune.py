@@ -70,6 +70,7 @@ def feature_unit(
             "audio": audio_listing(data_dir),
         },
         outputs=[out / "features.json"],
+        gpus=min(args.ngpu, 1),
     )  # fmt: skip
 
 
@@ -114,6 +115,7 @@ def cell_unit(cell: CellConfig, args: Namespace) -> Unit:
         ],
         options={"cell": to_dict(cell)},
         outputs=[out / "model.pth", out / "vocabulary.txt", out / "config.yaml"],
+        gpus=min(args.ngpu, 1),
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         inputs=[args.index, *teacher_files(config.teacher, config.teacher_conf)],
         options=options,
         outputs=[args.out / FILE, args.out / "codebook.json"],
+        gpus=min(args.ngpu, 1),
     )
     return run_units([unit], args)
 

@@ -71,6 +71,7 @@ def shard_unit(index: Index, shard: str, config: TokensConfig, args: argparse.Na
         inputs=[args.codebook / FILE, *teacher_files(config.teacher, config.teacher_conf)],
         options={"teacher": teacher_options(config), "rows": sha256_text(f"{audio}\n{languages}")},
         outputs=[out, counts_file(out)],
+        gpus=min(args.ngpu, 1),
     )
 
 

@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     if "RANK" in os.environ:
         load_entry(ENTRY)(**kwargs)
         return 0
-    hand_stop_signals_to_children()
+    if args.cluster == "local":
+        hand_stop_signals_to_children()
     section = load_section(args.conf, "pretrain", args.set)
     options = {"pretrain": section, "seed": load_seed(args.conf, args.set)}
     return run_units([pretrain_unit(kwargs, options, args.ranks)], args)
@@ -62,6 +63,7 @@ def pretrain_unit(kwargs: dict, options: dict, ranks: int) -> Unit:
         ],
         options=options,
         outputs=[exp / "summary.json"],
+        gpus=kwargs["ngpu"],
     )
 
 

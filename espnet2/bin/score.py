@@ -81,6 +81,7 @@ def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:
             cell.folder / "score.json",
             *(cell.folder / "hyp" / f"{split}.tsv" for split in SPLITS),
         ],
+        gpus=min(args.ngpu, 1),
     )
 
 

@@ -24,8 +24,10 @@ def step_parser(doc: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--nj", type=positive, default=1, help="parallel processes")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs to use")
-    parser.add_argument("--cluster", default="local", choices=["local", "slurm"])
-    parser.add_argument("--cluster_conf", type=Path, help="YAML of the cluster's own settings")
+    parser.add_argument(
+        "--cluster", default="local", metavar="NAME",
+        help="local, the name of a YAML in conf/cluster (slurm), or the path of one",
+    )  # fmt: skip
     parser.add_argument("--log_dir", type=Path, default=Path("log"), help="a log file a unit")
     return parser
 

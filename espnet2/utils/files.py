@@ -4,7 +4,6 @@ Readers see the old file or the new one, never half of either, even after SIGKIL
 """
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
@@ -15,21 +14,25 @@ from typing import Any
 
 from espnet2.utils.errors import DataError
 
+_cleaned: set[Path] = set()  # folders in which this process has looked for leftovers
+
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``.
 
     The name carries host and process, so two processes never write to one temporary file, and what
-    a killed process left behind is known and removed.
+    a killed process left behind is known and removed. Without ``durable`` nothing is synced: for
+    files that are made again after a crash of the machine.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
+    remove_leftovers(path.parent)
     part = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
         yield part
-        sync(part)
+        if durable:
+            sync(part)
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -37,13 +40,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
-def remove_leftovers(path: Path) -> None:
-    """Delete temporary files of ``path`` whose process on this host has ended."""
-    beginning = f".{path.name}.{socket.gethostname()}."
-    for entry in path.parent.glob(glob.escape(beginning) + "*.part"):
-        process = entry.name.removeprefix(beginning).removesuffix(".part")
-        if process.isdigit() and not Path(f"/proc/{process}").exists():
-            entry.unlink(missing_ok=True)
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files in ``folder`` whose process on this host has ended.
+
+    Once a folder and process: with 10^5 files in it, a look at every write would take longer than
+    the writes.
+    """
+    folder = folder.absolute()
+    if folder in _cleaned:
+        return
+    _cleaned.add(folder)
+    host = socket.gethostname()
+    for name in os.listdir(folder):
+        if not name.endswith(".part"):
+            continue
+        beginning, _, process = name.removesuffix(".part").rpartition(".")
+        ours = beginning.startswith(".") and beginning.endswith(f".{host}") and process.isdigit()
+        if ours and not os.path.exists(f"/proc/{process}"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -55,23 +69,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
     """Write ``data`` atomically; a file that already holds it is left untouched."""
     path = Path(path)
     if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
         return
-    with atomic_path(path) as part:
+    with atomic_path(path, durable) as part:
         part.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, durable: bool = True) -> None:
     """Write ``text`` as UTF-8, atomically; unchanged content leaves the file untouched."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), durable)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
     """Write ``value`` as indented JSON with sorted keys, atomically."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_text(path, text, durable)
 
 
 def read_json(path: Path) -> Any:

@@ -1,21 +1,30 @@
 """Units of work: what a stage redoes, and what it leaves alone.
 
 A unit is done when its marker names the same options, the same content of its inputs, and outputs
-that are still there. Inputs are small files (an index, a YAML); big payloads are covered because
-the small files hold their content hashes. A unit starts from nothing, or from its own checkpoints.
+that are still there. Inputs are small files (an index's JSON, a YAML); big payloads are covered
+because the small files hold their content hashes. A unit starts from nothing, or from its own
+checkpoints.
 """
 
 import dataclasses
 import json
 import os
+import time
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import read_json, sha256_file, sha256_text, write_json
+from espnet2.utils.files import read_json, sha256_file, sha256_text, write_json, write_text
 from espnet2.utils.launch import launch
+from espnet2.utils.launch_local import redo_command
 from espnet2.utils.logs import log
+from espnet2.utils.markers import read_marker, stands, write_marker
+
+NAMED = 20  # failed units on the terminal; the rest is in a file
+KEPT_HASHES = 2**14  # few files are shared; those of one unit only need not be remembered
+SETTLED_NS = 2 * 10**9  # a file this old cannot change again without a new time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,9 @@ class Unit:
     outputs: list[Path] = dataclasses.field(default_factory=list)
     """Files that must exist afterwards."""
 
+    gpus: int = 0
+    """GPUs it uses; decides the kind of job on a cluster, not the result."""
+
 
 def fingerprint(unit: Unit) -> str:
     """Digest of everything that decides the unit's result.
@@ -50,23 +62,41 @@ def fingerprint(unit: Unit) -> str:
     Raises:
         DataError: an input is missing.
     """
-    missing = [str(path) for path in unit.inputs if not Path(path).is_file()]
-    if missing:
-        raise DataError(f"{unit.name} needs {missing[0]}, which is missing; run its stage first")
-    content = [sha256_file(path) for path in unit.inputs]
+    try:
+        content = [content_hash(path) for path in unit.inputs]
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        path = error.filename
+        raise DataError(
+            f"{unit.name} needs {path}, which is missing; run its stage first"
+        ) from None
     return sha256_text(json.dumps([unit.entry, unit.options, content], sort_keys=True, default=str))
+
+
+_hashes: dict[str, tuple[tuple[int, ...], str]] = {}  # path: its state when hashed, the hash
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; one that many units share is read once a process.
+
+    It is known again by inode, size and time. A file of the last seconds is read each time, for
+    two writes within one tick of the clock look alike.
+    """
+    key, about = os.fspath(path), os.stat(path)
+    state = (about.st_ino, about.st_size, about.st_mtime_ns)
+    if key in _hashes and _hashes[key][0] == state:
+        return _hashes[key][1]
+    digest = sha256_file(path)
+    if time.time_ns() - about.st_mtime_ns > SETTLED_NS:
+        if len(_hashes) >= KEPT_HASHES:
+            _hashes.clear()
+        _hashes[key] = (state, digest)
+    return digest
 
 
 def is_done(unit: Unit) -> bool:
     """Whether the marker stands for these inputs and options, with every output in place."""
-    if not unit.marker.is_file():
-        return False
-    try:
-        marker = read_json(unit.marker)
-    except ValueError:
-        return False
-    outputs = [unit.marker.parent / path for path in marker["outputs"]]
-    return marker["fingerprint"] == fingerprint(unit) and all(path.exists() for path in outputs)
+    marker = read_marker(unit.marker)
+    return marker is not None and stands(marker, unit.marker, fingerprint(unit))
 
 
 def mark_done(unit: Unit, print_: str, result: Any) -> None:
@@ -78,8 +108,7 @@ def mark_done(unit: Unit, print_: str, result: Any) -> None:
     missing = [str(path) for path in unit.outputs if not Path(path).exists()]
     if missing:
         raise DataError(f"{unit.name} ended without writing {missing[0]}; this is a defect")
-    outputs = [os.path.relpath(path, unit.marker.parent) for path in unit.outputs]
-    write_json(unit.marker, {"fingerprint": print_, "outputs": outputs, "result": result})
+    write_marker(unit.marker, print_, unit.outputs, result)
 
 
 def result_of(unit: Unit) -> Any:
@@ -87,27 +116,57 @@ def result_of(unit: Unit) -> Any:
     return read_json(unit.marker)["result"]
 
 
-def run_units(units: list[Unit], args: Namespace) -> int:
+def run_units(units: Iterable[Unit], args: Namespace) -> int:
     """Run the units that are not done, ``args.nj`` at a time; returns the exit status.
 
-    Every failed unit is named with its last error line and the command that redoes only it.
+    Units are taken one by one, so an iterator of many is never held. Every failed unit is named
+    with its last error line and the command that redoes only it.
     """
-    names = [unit.name for unit in units]
-    assert len(set(names)) == len(names), f"unit names must differ: {names}"
-    pending = [unit for unit in units if not is_done(unit)]
+    names, pending, gpus, folders = set(), [], 0, set()
+    for unit in units:
+        assert unit.name not in names, f"two units have the name {unit.name}"
+        names.add(unit.name)
+        print_ = fingerprint(unit)
+        if not stands(read_marker(unit.marker), unit.marker, print_):
+            pending.append(write_spec(unit, print_, args.log_dir))
+            gpus = max(gpus, unit.gpus)
+            folders.add(unit.marker.parent)
     if not pending:
-        log(f"up to date ({len(units)} unit{'s' * (len(units) != 1)})")
+        log(f"up to date ({len(names)} unit{'s' * (len(names) != 1)})")
         return 0
-    specs = []
-    for unit in pending:
-        unit.marker.unlink(missing_ok=True)
-        specs.append(args.log_dir / f"{unit.name}.json")
-        spec = {**dataclasses.asdict(unit), "fingerprint": fingerprint(unit)}
-        write_json(specs[-1], json.loads(json.dumps(spec, default=str)))
-    failed = launch(specs, args)
-    for spec, last_line in failed:
-        log(f"{spec.stem} failed: {last_line}")
-        log(
-            f"  log {spec.with_suffix('.log')}; redo it alone: python3 -m espnet2.utils.work {spec}"
-        )
+    failed = launch(pending, args, gpus)
+    for folder in folders:
+        look_again(folder)
+    name_failed(failed, args.log_dir)
     return 1 if failed else 0
+
+
+def write_spec(unit: Unit, print_: str, log_dir: Path) -> Path:
+    """The JSON from which ``work.py`` does the unit, in this directory."""
+    path = log_dir / f"{unit.name}.json"
+    spec = {**dataclasses.asdict(unit), "fingerprint": print_, "directory": os.getcwd()}
+    write_json(path, json.loads(json.dumps(spec, default=str)), durable=False)
+    return path
+
+
+def look_again(folder: Path) -> None:
+    """Open a folder, so that a network file system shows what other machines wrote into it."""
+    if folder.is_dir():
+        os.close(os.open(folder, os.O_RDONLY))
+
+
+def name_failed(failed: list[tuple[Path, str]], log_dir: Path) -> None:
+    """Say of each failed unit why, and how to redo it; of very many the rest goes to a file."""
+    lines = [
+        (
+            f"{spec.stem} failed: {why}",
+            f"  log {spec.with_suffix('.log')}; redo it alone: {redo_command(spec)}",
+        )
+        for spec, why in failed
+    ]
+    for line in (line for pair in lines[:NAMED] for line in pair):
+        log(line)
+    if len(lines) > NAMED:
+        path = log_dir / "failed.txt"
+        write_text(path, "\n".join(line for pair in lines for line in pair) + "\n")
+        log(f"{len(lines)} units failed; all of them are in {path}")

@@ -3,11 +3,14 @@
 The JSON file was written by the stage; it holds the function's name, its arguments and the marker.
 """
 
+import contextlib
 import fcntl
 import importlib
 import inspect
+import os
 import sys
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from espnet2.utils.cli import run_main
 from espnet2.utils.config import convert, from_dict
 from espnet2.utils.errors import XeusError
 from espnet2.utils.files import read_json
+from espnet2.utils.logs import log
+from espnet2.utils.markers import read_marker, stands
 from espnet2.utils.units import Unit, mark_done
 
 
@@ -23,16 +28,41 @@ def main() -> None:
     if len(sys.argv) != 2:
         raise XeusError("give one unit's JSON file; a stage writes them into its log folder")
     spec = read_json(Path(sys.argv[1]))
-    print_ = spec.pop("fingerprint")
+    print_, directory = spec.pop("fingerprint"), spec.pop("directory")
     unit = from_dict(Unit, spec, sys.argv[1])
+    os.chdir(directory)  # relative paths are the stage's
     unit.marker.parent.mkdir(parents=True, exist_ok=True)
-    with open(unit.marker.with_name(unit.marker.name + ".lock"), "w") as lock:
+    with alone(unit):
+        if stands(read_marker(unit.marker), unit.marker, print_):
+            log(f"{unit.name}: done by another process in the meantime")
+            return
+        unit.marker.unlink(missing_ok=True)
+        function = load_entry(unit.entry)
+        mark_done(unit, print_, function(**typed(function, unit.kwargs)))
+
+
+@contextlib.contextmanager
+def alone(unit: Unit) -> Iterator[None]:
+    """Hold the unit's lock; waits for another process that has it.
+
+    The kernel frees the lock of a process that ends, however it ends, so none is ever stale.
+
+    Raises:
+        XeusError: the file system knows no locks.
+    """
+    path = unit.marker.with_name(unit.marker.name + ".lock")
+    with open(path, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise XeusError(f"{unit.name} is being done by another process") from None
-        function = load_entry(unit.entry)
-        mark_done(unit, print_, function(**typed(function, unit.kwargs)))
+            log(f"{unit.name} is being done by another process; waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise XeusError(
+                f"{path} cannot be locked ({error.strerror}); mount its file system with flock, "
+                "or write to another one"
+            ) from None
+        yield
 
 
 def load_entry(entry: str) -> typing.Callable[..., Any]:

@@ -24,7 +24,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
 import os, signal
 from pathlib import Path
 from espnet2.utils.files import atomic_path
-with atomic_path(Path({str(tmp_path)!r}) / "a.txt") as part:
+with atomic_path(Path({str(tmp_path)!r}) / "another name.txt") as part:
     part.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -1,5 +1,6 @@
-import argparse
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -7,50 +8,31 @@ import time
 from pathlib import Path
 
 import pytest
+from toy_units import copy_unit, options, plain_unit
 
+from espnet2.utils import units as units_module
 from espnet2.utils.errors import DataError
-from espnet2.utils.units import Unit, is_done, result_of, run_units
+from espnet2.utils.units import NAMED, is_done, name_failed, result_of, run_units
 
-WORK = """
-import os, time
+HERE = Path(__file__).parent
+DRIVER = """
+import sys
 from pathlib import Path
-
-def copy(source: Path, out: Path, times: int) -> dict:
-    out.write_text(source.read_text() * times)
-    return {"characters": len(out.read_text())}
-
-def fail(out: Path) -> None:
-    raise OSError(28, "No space left on device", str(out))
-
-def sleep(out: Path) -> None:
-    out.with_suffix(".pid").write_text(str(os.getpid()))
-    time.sleep(60)
+from toy_units import copy_unit, options, plain_unit
+from espnet2.utils.units import run_units
+folder = Path({folder!r})
+sys.exit(run_units([{units}], options(folder)))
 """
 
 
-@pytest.fixture
-def workplace(tmp_path, monkeypatch):
-    (tmp_path / "unitwork.py").write_text(WORK)
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
-    monkeypatch.setenv("PYTHONPATH", paths)
-    (tmp_path / "in.txt").write_text("ab")
-    return tmp_path
-
-
-def options(folder, nj=1):
-    return argparse.Namespace(nj=nj, cluster="local", cluster_conf=None, log_dir=folder / "log")
-
-
-def copy_unit(folder, times=2, name="copy"):
-    out = folder / f"{name}.txt"
-    return Unit(
-        name=name,
-        entry="unitwork:copy",
-        kwargs={"source": folder / "in.txt", "out": out, "times": times},
-        marker=folder / f".{name}.done",
-        inputs=[folder / "in.txt"],
-        options={"times": times},
-        outputs=[out],
+def start_driver(workplace, units, **environment):
+    """A driver in a process of its own; ``units`` is the text of its list."""
+    paths = os.pathsep.join([str(HERE), os.environ["PYTHONPATH"]])
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER.format(folder=str(workplace), units=units)],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -74,19 +56,34 @@ def test_changed_options_inputs_or_lost_outputs_undo_a_unit(workplace):
     assert not is_done(copy_unit(workplace))
 
 
+def test_a_damaged_marker_is_no_marker(workplace):
+    run_units([copy_unit(workplace)], options(workplace))
+    copy_unit(workplace).marker.write_text('{"fingerprint": "ab')
+    assert not is_done(copy_unit(workplace))
+    assert run_units([copy_unit(workplace)], options(workplace)) == 0
+    assert is_done(copy_unit(workplace))
+
+
 def test_a_failed_unit_is_named_with_its_last_line_and_the_others_still_run(workplace, capfd):
-    bad = Unit(
-        name="bad",
-        entry="unitwork:fail",
-        kwargs={"out": workplace / "x"},
-        marker=workplace / ".bad.done",
-    )
+    bad = plain_unit(workplace, "fail")
     assert run_units([bad, copy_unit(workplace)], options(workplace, nj=2)) == 1
-    err = capfd.readouterr().err
-    assert "bad failed: work: error: the disk is full while writing" in err
-    assert "redo it alone: python3 -m espnet2.utils.work" in err
+    assert "fail failed: work: error: the disk is full while writing" in capfd.readouterr().err
     assert is_done(copy_unit(workplace))
     assert not is_done(bad)
+
+
+def test_the_command_that_redoes_a_unit_works_from_anywhere(workplace, capfd, monkeypatch):
+    place = workplace / "my data"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    Path("in.txt").write_text("ab")
+    Path("copy.txt").mkdir()  # in the unit's way
+    assert run_units([copy_unit(Path("."))], options(Path("."))) == 1
+    Path("copy.txt").rmdir()
+    command = shlex.split(capfd.readouterr().err.partition("redo it alone: ")[2])
+    monkeypatch.chdir("/")
+    subprocess.run(command, check=True)
+    assert (place / "copy.txt").read_text() == "abab"
 
 
 def test_a_missing_input_is_refused_by_name(workplace):
@@ -95,23 +92,70 @@ def test_a_missing_input_is_refused_by_name(workplace):
         run_units([copy_unit(workplace)], options(workplace))
 
 
-def test_a_killed_driver_takes_its_workers_along(workplace):
-    script = f"""
-import argparse
-from pathlib import Path
-from espnet2.utils.units import Unit, run_units
-folder = Path({str(workplace)!r})
-unit = Unit(name="s", entry="unitwork:sleep", kwargs={{"out": folder / "s"}}, marker=folder / ".s")
-run_units([unit], argparse.Namespace(nj=1, cluster="local", log_dir=folder / "log"))
-"""
-    driver = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    pid_file = workplace / "s.pid"
+def test_of_very_many_failed_units_most_are_named_in_a_file(tmp_path, capfd):
+    failed = [(tmp_path / f"u{i}.json", "work: error: no") for i in range(NAMED + 5)]
+    name_failed(failed, tmp_path)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2 * NAMED + 1
+    assert lines[-1].endswith(f"{NAMED + 5} units failed; all of them are in {tmp_path}/failed.txt")
+    assert (tmp_path / "failed.txt").read_text().count("redo it alone") == NAMED + 5
+
+
+def test_a_file_that_many_units_share_is_hashed_once(workplace, monkeypatch):
+    hashed = []
+    count = units_module.sha256_file
+    monkeypatch.setattr(units_module, "sha256_file", lambda p: hashed.append(p) or count(p))
+    os.utime(workplace / "in.txt", (1e9, 1e9))
+    prints = {units_module.fingerprint(copy_unit(workplace, name=f"c{i}")) for i in range(50)}
+    assert (len(hashed), len(prints)) == (1, 1)
+    (workplace / "in.txt").write_text("cd")
+    assert units_module.fingerprint(copy_unit(workplace)) not in prints
+
+
+def test_specs_are_written_for_pending_units_only(workplace):
+    units = [copy_unit(workplace, name=f"c{i}") for i in range(3)]
+    run_units(units[:2], options(workplace))
+    for path in (workplace / "log").glob("*.json"):
+        path.unlink()
+    run_units(iter(units), options(workplace))
+    assert [path.name for path in (workplace / "log").glob("*.json")] == ["c2.json"]
+
+
+def test_ten_thousand_done_units_are_checked_in_a_second(workplace, capfd):
+    units = [copy_unit(workplace, name=f"c{i}") for i in range(10_000)]
+    marker = {"fingerprint": units_module.fingerprint(units[0]), "outputs": ["in.txt"]}
+    for unit in units:
+        unit.marker.write_text(json.dumps(marker))
+    began = time.process_time()
+    assert run_units(iter(units), options(workplace)) == 0
+    assert time.process_time() - began < 5
+    assert "up to date (10000 units)" in capfd.readouterr().err
+
+
+def test_two_drivers_at_once_do_a_unit_once(workplace):
+    units = "copy_unit(folder)"
+    drivers = [start_driver(workplace, units, TOY_SLEEP="1") for _ in range(2)]
+    errors = [driver.communicate(timeout=30)[1] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], errors
+    assert (workplace / "copy.begun").read_text() == "once "
+    assert (workplace / "copy.txt").read_text() == "abab"
+    assert "another process" in "".join(errors)
+
+
+def test_a_killed_driver_takes_its_workers_along_and_leaves_no_lock_behind(workplace):
+    driver = start_driver(workplace, 'plain_unit(folder, "sleep")')
+    pid_file = workplace / "sleep.pid"
     wait_for(lambda: pid_file.exists() and pid_file.read_text())
     worker = int(pid_file.read_text())
     driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    driver.communicate()
     wait_for(lambda: has_ended(worker))
-    assert has_ended(worker)
+    assert (workplace / ".sleep.done.lock").exists()
+    spec = workplace / "log/sleep.json"
+    spec.write_text(spec.read_text().replace("unitwork:sleep", "unitwork:describe"))
+    work = [sys.executable, "-m", "espnet2.utils.work", str(spec)]
+    subprocess.run(work, check=True, timeout=20)
+    assert (workplace / ".sleep.done").exists()
 
 
 def has_ended(pid):

@@ -24,10 +24,11 @@
 #   --ngpu N            GPUs; 0 trains on the CPU (default 0)
 #   --conf FILE         recipe YAML
 #   --set S.KEY=VALUE   override one value of the YAML; may be given again
-#   --cluster NAME      local or slurm (default local; settings in conf/cluster/slurm.yaml)
+#   --cluster NAME      local (default), slurm, or another YAML in conf/cluster or its path
 #   --seeds N           seeds of the probe in stages 11 and 12 (default 1)
 #   --ssl_tag TAG       names exp/ssl_<tag>, exp/tokens/<tag> and the labels (default: the YAML's name)
 #   --corpora FILE      what stage 1 prepares (default local/corpora.yaml)
+#   --only NAMES        only these corpora of it, in stages 1 to 3: --only "mls fleurs"
 #   --superb_root DIR   the ML-SUPERB tree (default downloads/ml_superb)
 #   --downloads, --datadir, --dumpdir, --expdir DIR   where things go
 #   --recipe_dir DIR    the recipe; relative paths are taken from here
@@ -36,17 +37,21 @@
 # shellcheck source=../../../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../../utils/recipe.sh"
 
-conf='' cluster=local seeds=1 ngpu=0 ssl_tag='' recipe_dir=.
+conf='' cluster=local seeds=1 ngpu=0 ssl_tag='' only='' recipe_dir=.
 nj=$(nproc)
 corpora=local/corpora.yaml superb_root=downloads/ml_superb
 downloads=downloads datadir=data dumpdir=dump expdir=exp
-options+=(nj ngpu conf cluster seeds ssl_tag corpora superb_root downloads datadir dumpdir expdir recipe_dir)
+options+=(nj ngpu conf cluster seeds ssl_tag corpora only superb_root downloads datadir dumpdir expdir recipe_dir)
 numbers+=(nj ngpu seeds)
 stages=(data format combine kmeans label augment plan pretrain export superb_data finetune score
   report)
 parse_options "$@"
 ((nj > 0)) || usage_error "--nj must be at least 1"
-is_one_of "${cluster}" local slurm || usage_error "--cluster must be local or slurm, got '${cluster}'"
+if [[ ${cluster} != local && ! -f ${repository}/conf/cluster/${cluster}.yaml ]]; then
+  [[ -f ${cluster} ]] ||
+    usage_error "--cluster must be local, a name in conf/cluster or a YAML file, got '${cluster}'"
+  cluster=$(realpath "${cluster}")
+fi
 [[ -n ${conf} ]] || usage_error "--conf is required"
 conf=$(realpath -m "${conf}")
 [[ -f ${conf} ]] || usage_error "--conf ${conf}: no such file"
@@ -57,22 +62,24 @@ tokens=${expdir}/tokens/${tag}
 ssl=${expdir}/ssl_${tag}
 times=${expdir}/stage_times.tsv
 ranks=$((ngpu > 0 ? ngpu : (nj < 2 ? 1 : 2)))
+read -ra names <<< "${only//,/ }"
+corpus_dirs=("${names[@]/#/${datadir}/}") # data/mls data/fleurs
+((${#names[@]} > 0)) || corpus_dirs=("${datadir}") # all that are there
 
 # step NAME ARGS...: one command of the package, with the options every step has.
 step() {
   local name=$1
   shift
   run "${python}" -m "espnet2.bin.${name}" --conf "${conf}" --nj "${nj}" --ngpu "${ngpu}" \
-    --cluster "${cluster}" --cluster_conf "${repository}/conf/cluster/slurm.yaml" \
-    --log_dir "log/${name}" "${settings[@]}" "$@"
+    --cluster "${cluster}" --log_dir "log/${name}" "${settings[@]}" "$@"
 }
 
 stage_data() {
-  step prepare_data --corpora "${corpora}" --downloads "${downloads}" \
+  step prepare_data --corpora "${corpora}" --only "${only}" --downloads "${downloads}" \
     --superb_root "${superb_root}" --data "${datadir}"
 }
-stage_format() { step format_data --data "${datadir}" --dump "${dumpdir}"; }
-stage_combine() { step combine_data --data "${datadir}" --dump "${dumpdir}"; }
+stage_format() { step format_data --data "${corpus_dirs[@]}" --dump "${dumpdir}"; }
+stage_combine() { step combine_data --data "${corpus_dirs[@]}" --dump "${dumpdir}"; }
 stage_kmeans() { step kmeans --index "${dumpdir}/train/index.arrow" --out "${tokens}"; }
 stage_label() {
   local set

@@ -1,0 +1,183 @@
+"""Units as SLURM jobs, through submitit: one job array, several units a job where there are many.
+
+A job runs its units as ``launch_local`` does, so their environment, logs and markers are the same.
+"""
+
+import contextlib
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet2.utils.cluster import JobSettings
+from espnet2.utils.errors import ConfigError
+from espnet2.utils.files import read_json
+from espnet2.utils.launch_local import Follower, last_line, launch_local
+from espnet2.utils.logs import log
+from espnet2.utils.markers import read_marker, stands
+from espnet2.utils.processes import THREAD_VARIABLES
+from espnet2.utils.provenance import REPOSITORY
+
+POLL_S = 1.0
+GRACE_S = 15.0  # how long a result may take to come through a network file system
+NEWS_S = 600.0  # between two lines on the terminal
+WROTE_A_RESULT = ("COMPLETED", "FAILED")  # the job's program came to its own end
+ADVICE = {
+    "OUT_OF_MEMORY": "give it more mem_gb in {conf}",
+    "TIMEOUT": "give it more timeout_min in {conf}, or run the same command again to go on",
+}
+OUT_OF_TIME = "not requeued because: timed-out"  # submitit's words when the time is nearly up
+
+
+def launch_slurm(
+    specs: Sequence[Path], settings: JobSettings, conf: Path, nj: int, gpus: int
+) -> list[tuple[Path, str]]:
+    """Run every spec in one job array, at most ``nj`` jobs at a time.
+
+    settings come from the YAML ``conf``. Returns (spec, last error line) of the failed. Ctrl-C
+    cancels the jobs; units done by then stay done.
+
+    Raises:
+        ConfigError: no sbatch here, submitit is not installed, or sbatch refuses the settings.
+    """
+    refuse_without_slurm()
+    at_once = 1 if gpus else settings.cpus_per_task
+    packs = pack(specs, settings.array_size, at_once)
+    for spec in specs:
+        spec.with_suffix(".log").unlink(missing_ok=True)  # an old log is no news of this job
+    jobs = submit(packs, at_once, settings, conf, nj, gpus)
+    array = jobs[0].job_id.partition("_")[0]
+    log(f"SLURM job {array}: {len(specs)} units in {len(jobs)} jobs, at most {nj} at a time")
+    with cancelled_if_interrupted(array):
+        wait_for(jobs, Follower(specs[0].with_suffix(".log")) if len(specs) == 1 else None)
+    deadline = time.monotonic() + GRACE_S
+    return [
+        failure
+        for job, part in zip(jobs, packs, strict=True)
+        for failure in failures(job, part, conf, deadline)
+    ]
+
+
+def refuse_without_slurm() -> None:
+    """Raise ConfigError where nothing can be submitted."""
+    if shutil.which("sbatch") is None:
+        raise ConfigError("--cluster: sbatch is not on PATH; run this on a login node of SLURM")
+    try:
+        import submitit  # noqa: F401  an import here keeps SLURM optional
+    except ImportError:
+        raise ConfigError("--cluster needs the package submitit: pip install submitit") from None
+
+
+def pack(specs: Sequence[Path], array_size: int, at_once: int) -> list[list[Path]]:
+    """Shares of at least ``at_once`` neighbours, at most ``array_size`` of them."""
+    each = max(at_once, -(-len(specs) // array_size))
+    return [list(specs[begin : begin + each]) for begin in range(0, len(specs), each)]
+
+
+def submit(
+    packs: list[list[Path]], at_once: int, settings: JobSettings, conf: Path, nj: int, gpus: int
+) -> list[Any]:
+    """One submitit job for each pack, all in one array.
+
+    Raises:
+        ConfigError: sbatch refuses.
+    """
+    import submitit
+
+    folder = packs[0][0].parent.absolute()
+    executor = submitit.AutoExecutor(folder=folder / "slurm", cluster="slurm")
+    asked = {"gpus_per_node": gpus, **settings.for_submitit()} if gpus else settings.for_submitit()
+    setup = [*environment(), *asked.pop("slurm_setup", [])]
+    executor.update_parameters(
+        name=folder.name, slurm_array_parallelism=nj, slurm_setup=setup, **asked
+    )
+    arguments = [[str(spec.absolute()) for spec in part] for part in packs]
+    try:
+        return executor.map_array(run_pack, arguments, [at_once] * len(packs))
+    except submitit.core.utils.FailedJobError as error:
+        line = (str(error).strip().splitlines() or ["no reason given"])[-1]
+        raise ConfigError(f"sbatch refused the job: {line}; its settings are in {conf}") from None
+
+
+def environment() -> list[str]:
+    """Shell lines that give a job what a local unit has, whatever the cluster hands on."""
+    path = f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"
+    return [path, *(f"export {name}=1" for name in THREAD_VARIABLES)]
+
+
+def run_pack(specs: list[str], at_once: int) -> list[tuple[str, str]]:
+    """Inside a job: do the units; returns (spec, last error line) of the failed."""
+    return [(str(spec), why) for spec, why in launch_local([Path(s) for s in specs], at_once)]
+
+
+@contextlib.contextmanager
+def cancelled_if_interrupted(array: str) -> Iterator[None]:
+    """Cancel the array when the wait for it is broken off."""
+    try:
+        yield
+    except BaseException:
+        log(f"cancelling SLURM job {array}")
+        subprocess.run(["scancel", array], check=False)
+        raise
+
+
+def wait_for(jobs: Sequence[Any], follow: Follower | None) -> None:
+    """Return when every job has ended or was lost; says now and then how far they are."""
+    waiting, next_news = list(jobs), time.monotonic() + NEWS_S
+    while waiting := [job for job in waiting if not job.done()]:
+        if follow:
+            follow.show()
+        elif time.monotonic() > next_news:
+            log(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs have ended")
+            next_news += NEWS_S
+        time.sleep(POLL_S)
+    if follow:
+        follow.show()
+
+
+def failures(job: Any, specs: list[Path], conf: Path, deadline: float) -> list[tuple[Path, str]]:
+    """(spec, why) of the units that a job that has ended did not do."""
+    if not has_result(job, deadline):
+        return lost(job, specs, job.state.split()[0], conf)
+    error = job.exception()
+    if error is None:
+        by_name = {str(spec.absolute()): spec for spec in specs}
+        return [(by_name[name], why) for name, why in job.result()]
+    if OUT_OF_TIME in str(error):
+        return lost(job, specs, "TIMEOUT", conf)
+    return lost(job, specs, trace_end(str(error)), conf)
+
+
+def has_result(job: Any, deadline: float) -> bool:
+    """Whether the job wrote one; waits until the deadline where it should have."""
+    while not job.paths.result_pickle.exists():
+        if job.state.split()[0] not in WROTE_A_RESULT or time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def lost(job: Any, specs: list[Path], state: str, conf: Path) -> list[tuple[Path, str]]:
+    """(spec, why) of the units that a job without a result left undone."""
+    advice = f"run the same command again; its words are in {job.paths.stderr}"
+    if state in ADVICE:
+        advice = ADVICE[state].format(conf=conf)
+    left = []
+    for spec in specs:
+        about, log_file = read_json(spec), spec.with_suffix(".log")
+        marker = Path(about["directory"], about["marker"])
+        if not stands(read_marker(marker), marker, about["fingerprint"]):
+            begun = f"said last: {last_line(log_file)}" if log_file.exists() else "not begun"
+            left.append((spec, f"SLURM job {job.job_id} ended as {state} ({begun}); {advice}"))
+    return left
+
+
+def trace_end(message: str) -> str:
+    """The last line of the traceback in submitit's error."""
+    lines = [
+        line.strip() for line in message.partition("\nYou can check full logs")[0].splitlines()
+    ]
+    return [line for line in lines if line.strip("-")][-1]
