@@ -8,16 +8,16 @@ import numpy as np
 import soundfile
 import soxr
 
-from espnet2.data.audio import not_audio
+from espnet2.data.audio import AudioFile, not_audio
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.utils.errors import DataError
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def opened(path: Path) -> Iterator[AudioFile]:
     """The open file. Raises DataError, with the reason, where it cannot be read."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with AudioFile(path) as file:
             yield file
     except (soundfile.LibsndfileError, OSError) as error:
         reason = not_audio(error) if path.exists() else "no such file"
@@ -46,7 +46,7 @@ def one_channel(path: Path, rng: np.random.Generator, longest_s: float) -> np.nd
         return at_16_khz(np.ascontiguousarray(audio[:, channel]), file.samplerate)
 
 
-def read_finite(path: Path, file: soundfile.SoundFile, frames: int) -> np.ndarray:
+def read_finite(path: Path, file: AudioFile, frames: int) -> np.ndarray:
     """(frames, channels) float32, fewer at the end of the file. Raises DataError for a NaN."""
     audio = file.read(frames, dtype="float32", always_2d=True)
     if not np.isfinite(audio).all():

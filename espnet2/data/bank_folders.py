@@ -28,7 +28,7 @@ SLR28_PARTS = {"simulated_rirs", "real_rirs_isotropic_noises", "pointsource_nois
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioFile:
+class BankFile:
     """One file for a bank."""
 
     path: Path
@@ -36,7 +36,7 @@ class AudioFile:
     kind: str  # the data set, for bank.json
 
 
-def audio_files(folders: list[str], role: Role, musan_parts: list[str]) -> Iterator[AudioFile]:
+def audio_files(folders: list[str], role: Role, musan_parts: list[str]) -> Iterator[BankFile]:
     """Files of all folders, sorted by name within each.
 
     role: what is wanted, "noise" or "rir"; musan_parts: which of MUSAN's folders count as noise.
@@ -48,7 +48,7 @@ def audio_files(folders: list[str], role: Role, musan_parts: list[str]) -> Itera
             raise ConfigError(f"augment.{role}_dirs: {folder}: no such folder")
         found = 0
         for path, kind in walk(folder, role, musan_parts, kind="folder"):
-            yield AudioFile(path=path, name=path.relative_to(folder).as_posix(), kind=kind)
+            yield BankFile(path=path, name=path.relative_to(folder).as_posix(), kind=kind)
             found += 1
         if not found:
             raise ConfigError(f"augment.{role}_dirs: {folder} holds no {WANTED[role]}")
@@ -106,7 +106,7 @@ def listed(path: Path) -> list[Path]:
     return sorted(path.parent / Path(line.split()[-1]).name for line in lines if line.strip())
 
 
-def listing_digest(files: list[AudioFile]) -> str:
+def listing_digest(files: list[BankFile]) -> str:
     """Digest of names, sizes and times of change: it differs when any file was replaced."""
     lines = []
     for file in files:

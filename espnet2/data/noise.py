@@ -10,7 +10,7 @@ import numpy as np
 
 from espnet2.data.audio import load_pcm, to_float
 from espnet2.data.bank_audio import mono_stretches
-from espnet2.data.bank_folders import AudioFile, audio_files
+from espnet2.data.bank_folders import BankFile, audio_files
 from espnet2.data.banks import Clip, write_bank
 from espnet2.data.config import BankConfig
 from espnet2.data.frames import SAMPLE_RATE_HZ
@@ -69,7 +69,7 @@ def recorded(data: Path, longest: int, dropped: list[Dropped]) -> Iterator[Clip]
 
 
 def from_files(
-    files: Iterable[AudioFile], longest_s: float, dropped: list[Dropped]
+    files: Iterable[BankFile], longest_s: float, dropped: list[Dropped]
 ) -> Iterator[Clip]:
     """Pieces of at most ``longest_s`` of audio files, read piece by piece.
 

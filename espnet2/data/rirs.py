@@ -7,7 +7,7 @@ import numpy as np
 
 from espnet2.data.augment import direct_path
 from espnet2.data.bank_audio import one_channel
-from espnet2.data.bank_folders import AudioFile, audio_files
+from espnet2.data.bank_folders import BankFile, audio_files
 from espnet2.data.banks import Clip, write_bank
 from espnet2.data.config import BankConfig
 from espnet2.data.frames import SAMPLE_RATE_HZ
@@ -37,7 +37,7 @@ def trimmed(response: np.ndarray, longest_s: float) -> np.ndarray:
 
 
 def responses(
-    files: Iterator[AudioFile], config: BankConfig, seed: int, dropped: list[Dropped]
+    files: Iterator[BankFile], config: BankConfig, seed: int, dropped: list[Dropped]
 ) -> Iterator[Clip]:
     """One channel of each file; what cannot be used is noted in ``dropped``."""
     for file in files:
