@@ -17,6 +17,8 @@ from espnet2.data.augment import (
     Room,
 )
 
+TAPS_STEP = 4096  # rooms count as a multiple of it: few FFT sizes, so cuFFT's plans are kept
+
 # Shapes: B rows, S samples, M rows with a mixture, L longest stretch, R rows in a room, K taps.
 
 
@@ -114,7 +116,8 @@ def mixed(audio: Tensor, noise: Tensor, sizes: Tensor, starts: Tensor, snr_db: T
 def reverberated(audio: Tensor, rirs: Tensor, delays: Tensor) -> Tensor:
     """(R, S) float32: (R, S) audio heard in (R, K) rooms; see augment.reverberate."""
     samples = audio.shape[1]
-    size = next_fast_len(samples + rirs.shape[1] - 1, real=True)
+    taps = -(-rirs.shape[1] // TAPS_STEP) * TAPS_STEP
+    size = next_fast_len(samples + taps - 1, real=True)
     wet = torch.fft.irfft(torch.fft.rfft(audio, size) * torch.fft.rfft(rirs, size), size)
     place = torch.arange(samples, device=audio.device) + delays[:, None]  # (R, S), all < size
     wet = wet.gather(1, place)

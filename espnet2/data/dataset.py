@@ -85,8 +85,8 @@ class PretrainBatches:
                 f"{plan.folder}: planned for another index than the labels in {labels.folder}; "
                 f"run stages 5 (label) and 7 (plan) again"
             )
-        packed = plan.is_packed and plan.buckets
-        self.clips = Pieces(index, labels, plan.stream) if packed else Utterances(index, labels)
+        has_pieces = plan.is_packed and plan.buckets
+        self.clips = Pieces(index, labels, plan.stream) if has_pieces else Utterances(index, labels)
         uneven = [b.batch for b in plan.buckets if b.batch % (world * accum_grad)]
         if uneven:
             raise ConfigError(
