@@ -3,7 +3,8 @@
 python3 -m espnet2.bin.combine_data --conf conf/mini.yaml --data data --dump dump
 
 Writes DUMP/{train,valid}/index.arrow (pointing into the corpora's shards) and DUMP/hours.json,
-and prints the hours by corpus and language. The corpora are the data directories of DATA, as in
+and prints the hours by corpus and language, beside the paper_hours of DATA/<corpus>/corpus.json.
+The corpora are the data directories of DATA, as in
 stage 2; what else an earlier run left in DUMP stays out.
 """
 
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from espnet2.data.config import CombineConfig
 from espnet2.data.corpus_dirs import find_corpora
+from espnet2.data.index import index_json
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.files import read_json
 from espnet2.utils.units import Unit, run_units
 
 
@@ -27,19 +30,29 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     config = from_dict(CombineConfig, load_section(args.conf, "combine", args.set), "combine")
     dump = args.dump.absolute()
-    corpora = args.corpora or [path.name for path in find_corpora(args.data)]
-    corpora = sorted(set(corpora), key=str.encode)
+    folders = [] if args.corpora else find_corpora(args.data)
+    corpora = sorted(set(args.corpora or [path.name for path in folders]), key=str.encode)
+    paper_hours = {path.name: hours for path in folders if (hours := hours_in_paper(path))}
     seed = load_seed(args.conf, args.set)
+    sets = [dump / "train", dump / "valid"]
+    outputs = [*(path / "index.arrow" for path in sets), *map(index_json, sets)]
     unit = Unit(
         name="combine",
         entry="espnet2.data.combine:combine",
-        kwargs={"dump": dump, "corpora": corpora, "config": to_dict(config), "seed": seed},
+        kwargs={"dump": dump, "corpora": corpora, "config": to_dict(config), "seed": seed,
+                "paper_hours": paper_hours},
         marker=dump / ".combine.done",
-        inputs=[dump / name / "index.arrow" for name in corpora],
-        options={**to_dict(config), "corpora": corpora, "seed": seed},
-        outputs=[dump / "train/index.arrow", dump / "valid/index.arrow", dump / "hours.json"],
-    )
+        inputs=[index_json(dump / name) for name in corpora],
+        options={**to_dict(config), "corpora": corpora, "seed": seed, "paper_hours": paper_hours},
+        outputs=[*outputs, dump / "hours.json", dump / "dropped.tsv"],
+    )  # fmt: skip
     return run_units([unit], args)
+
+
+def hours_in_paper(data: Path) -> float | None:
+    """Hours that the paper reports for a corpus, where stage 1 wrote them down."""
+    path = data / "corpus.json"
+    return read_json(path).get("paper_hours") if path.is_file() else None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Features are streamed: nothing but the sampled frames is kept, and in memory onl
 
 from pathlib import Path
 
+from espnet2.data.index import index_json
 from espnet2.tokens.codebook import FILE
 from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.teachers.registry import teacher_files
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             "device": "cuda" if args.ngpu else "cpu",
         },
         marker=args.out / ".codebook.done",
-        inputs=[args.index, *teacher_files(config.teacher, config.teacher_conf)],
+        inputs=[index_json(args.index), *teacher_files(config.teacher, config.teacher_conf)],
         options=options,
         outputs=[args.out / FILE, args.out / "codebook.json"],
         gpus=min(args.ngpu, 1),

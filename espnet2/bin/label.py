@@ -9,20 +9,18 @@ takes the labels from such a file instead of computing them.
 """
 
 import argparse
+import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from espnet2.data.index import Index
-from espnet2.data.labels import SIDECAR, frames_by_shard, labels_file
+from espnet2.data.index import Index, ShardRows, index_json
+from espnet2.data.labels import SIDECAR, labels_file
 from espnet2.tokens.codebook import FILE, load_codebook
 from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.quality import counts_file
 from espnet2.tokens.teachers.registry import teacher_files
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
-from espnet2.utils.files import sha256_text
 from espnet2.utils.units import Unit, run_units
 
 
@@ -44,24 +42,24 @@ def main(argv: list[str] | None = None) -> int:
     if args.import_text:
         units = [import_unit(index, args, num_clusters)]
     else:
-        units = [shard_unit(index, shard, config, args) for shard in frames_by_shard(index)]
+        units = [shard_unit(index, shard, config, args) for shard in index.each_shard()]
     last = [finish_unit(units, config, args)]
     text = [export_unit(args)] if args.export_text else []
     return run_units(units, args) or run_units(last, args) or (run_units(text, args) if text else 0)
 
 
-def shard_unit(index: Index, shard: str, config: TokensConfig, args: argparse.Namespace) -> Unit:
+def shard_unit(
+    index: Index, shard: ShardRows, config: TokensConfig, args: argparse.Namespace
+) -> Unit:
     """Label one shard; it stays done while its own rows, the codebook and the teacher stay."""
-    rows = np.flatnonzero(index.shards.where(shard))
-    audio = "\n".join(index.content_hashes[rows])
-    languages = "\n".join(index.languages[rows])
-    out = labels_file(args.out, shard)
+    out = labels_file(args.out, shard.name)
     return Unit(
-        name=f"label.{args.out.parent.parent.name}.{shard.replace('/', '.')}",
+        name=f"label.{args.out.parent.parent.name}.{shard.name.replace('/', '.')}",
         entry="espnet2.tokens.assign:label_shard",
         kwargs={
             "index": args.index,
-            "shard": shard,
+            "shard": shard.name,
+            "rows": [shard.rows.start, shard.rows.stop],
             "codebook": args.codebook,
             "out": out,
             "config": to_dict(config),
@@ -69,10 +67,17 @@ def shard_unit(index: Index, shard: str, config: TokensConfig, args: argparse.Na
         },
         marker=args.out / f".{out.name}.done",
         inputs=[args.codebook / FILE, *teacher_files(config.teacher, config.teacher_conf)],
-        options={"teacher": teacher_options(config), "rows": sha256_text(f"{audio}\n{languages}")},
+        options={"teacher": teacher_options(config), "rows": rows_digest(index, shard.rows)},
         outputs=[out, counts_file(out)],
         gpus=min(args.ngpu, 1),
     )
+
+
+def rows_digest(index: Index, rows: range) -> str:
+    """Digest of the audio and the languages of consecutive rows."""
+    part = slice(rows.start, rows.stop)
+    languages = "\n".join(index.languages[part]).encode()
+    return hashlib.sha256(index.content_hashes[part].tobytes() + languages).hexdigest()
 
 
 def teacher_options(config: TokensConfig) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def teacher_options(config: TokensConfig) -> dict[str, Any]:
 
 def import_unit(index: Index, args: argparse.Namespace, num_clusters: int) -> Unit:
     """Labels from text instead of a teacher."""
-    files = [labels_file(args.out, shard) for shard in frames_by_shard(index)]
+    files = [labels_file(args.out, shard.name) for shard in index.each_shard()]
     return Unit(
         name=f"label.{args.out.parent.parent.name}.import",
         entry="espnet2.tokens.text:import_text",
@@ -93,7 +98,7 @@ def import_unit(index: Index, args: argparse.Namespace, num_clusters: int) -> Un
             "num_clusters": num_clusters,
         },
         marker=args.out / ".import.done",
-        inputs=[args.index, args.codebook / FILE, args.import_text],
+        inputs=[index_json(args.index), args.codebook / FILE, args.import_text],
         outputs=[*files, *map(counts_file, files)],
     )
 
@@ -110,7 +115,7 @@ def finish_unit(units: list[Unit], config: TokensConfig, args: argparse.Namespac
             "max_dead_ratio": config.max_dead_ratio,
         },
         marker=args.out / ".labels.done",
-        inputs=[args.index, args.codebook / FILE, *(unit.marker for unit in units)],
+        inputs=[index_json(args.index), args.codebook / FILE, *(unit.marker for unit in units)],
         options={"max_dead_ratio": config.max_dead_ratio},
         outputs=[args.out / name for name in (SIDECAR, "quality.json", "quality.png")],
     )

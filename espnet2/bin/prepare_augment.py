@@ -12,6 +12,7 @@ from typing import Any
 
 from espnet2.data.bank_folders import Role, audio_files, listing_digest
 from espnet2.data.config import BankConfig
+from espnet2.data.index import index_json
 from espnet2.data.kaldi import read_kaldi
 from espnet2.data.manifest import file_stamp
 from espnet2.utils.cli import run_main, step_parser
@@ -47,7 +48,7 @@ def noise_unit(dump: Path, config: BankConfig, seed: int, recordings: Path | Non
         entry="espnet2.data.noise:write_noise",
         kwargs={**common, "out": dump / "noise", "index_path": index, "recordings": recordings},
         marker=dump / "noise/.bank.done",
-        inputs=[index] + ([recordings / "wav.scp"] if recordings else []),
+        inputs=[index_json(index)] + ([recordings / "wav.scp"] if recordings else []),
         options={
             **common, "audio": sha256_text("\n".join(audio)), **folders(config, "noise"),
         },

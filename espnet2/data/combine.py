@@ -1,11 +1,14 @@
 """Stage 3: the corpora's indexes become one training set and one validation set.
 
 No audio is copied: the merged indexes point into the corpora's shards. A recording goes to
-validation as a whole, by a hash of the seed and its name, so adding a corpus moves no other.
+validation as a whole, by a hash of the seed and its name, so adding a corpus moves no other. All
+rows are streamed a few times; nothing in memory grows with them.
 """
 
+import contextlib
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,69 +16,144 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espnet2.data.config import CombineConfig
-from espnet2.data.frames import SAMPLE_RATE_HZ
-from espnet2.data.hours import summary
-from espnet2.data.index import Coded, Index, write_index
-from espnet2.data.merge import split_duplicates
-from espnet2.data.tsv import write_dropped
+from espnet2.data.duplicates import Duplicates, find_duplicates, scratch
+from espnet2.data.hours import Tally, hours_table, summary
+from espnet2.data.index import Index, record_batches
+from espnet2.data.index_writer import IndexWriter
+from espnet2.data.tsv import Dropped, write_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 
-MAX_LANGUAGES_SHOWN = 40
+SETS = ("train", "valid")
+IDS_AT_ONCE = 2**16
 
 
-def combine(dump: Path, corpora: list[str], config: CombineConfig, seed: int) -> dict[str, float]:
+class Corpora:
+    """The indexes of several corpora as one long row of utterances."""
+
+    def __init__(self, indexes: list[Index]):
+        self.indexes = indexes
+        self.starts = np.cumsum([0, *map(len, indexes)])  # first row of each, then the rows in all
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def hours(self) -> float:
+        """Hours of audio in all."""
+        return sum(index.hours for index in self.indexes)
+
+    def names(self) -> dict[str, list[str]]:
+        """The names of each coded column, in the order of the corpora."""
+        columns = {"shard": "shards", "language": "languages", "corpus": "corpora"}
+        return {
+            name: list(dict.fromkeys(n for i in self.indexes for n in getattr(i, column).known))
+            for name, column in columns.items()
+        }
+
+    def utt_id(self, row: int) -> str:
+        """The utterance id of a row."""
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.indexes[number].utt_ids[int(row - self.starts[number])]
+
+    def content_hashes(self) -> Iterator[np.ndarray]:
+        """The content hashes of all rows, in chunks."""
+        for index in self.indexes:
+            for chunk in index.chunks():
+                yield index.content_hashes[chunk]
+
+    def id_hashes(self) -> Iterator[np.ndarray]:
+        """A hash of each utterance id, in chunks. Python's: it only ever meets its like here."""
+        for index in self.indexes:
+            for start in range(0, len(index), IDS_AT_ONCE):
+                utt_ids = index.utt_ids[start : start + IDS_AT_ONCE]
+                yield np.fromiter(map(hash, utt_ids), np.int64, len(utt_ids))
+
+    def batches(self, duplicates: Duplicates) -> Iterator[pa.RecordBatch]:
+        """All rows but the duplicates, batch by batch."""
+        row = 0
+        for index in self.indexes:
+            for batch in record_batches(index.path):
+                is_first = duplicates.is_first(row, row + len(batch))
+                row += len(batch)
+                yield batch if is_first.all() else batch.filter(pa.array(is_first))
+
+
+def combine(
+    dump: Path, corpora: list[str], config: CombineConfig, seed: int,
+    paper_hours: dict[str, float] | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Write DUMP/{train,valid}/index.arrow, DUMP/hours.json and DUMP/dropped.tsv.
 
-    Rows are ordered by corpus name, then as in the corpus's own index. Raises DataError when an
-    utterance id appears in two corpora, or when nothing is left to train on.
+    Rows are ordered by corpus name, then as in the corpus's own index. paper_hours: what a paper
+    reports for a corpus, shown beside ours. Raises DataError when an utterance id appears in two
+    corpora, or when nothing is left to train on.
     """
-    tables = [Index.open(dump / name, dump).table for name in sorted(corpora, key=str.encode)]
-    table = pa.concat_tables(tables)
-    refuse_repeated_ids(table)
-    first, duplicates = split_duplicates(table)
-    write_dropped(dump / "dropped.tsv", duplicates)
-    kept = table.take(first)
-    in_valid = held_out(kept, config.valid_ratio, seed)
-    for name, rows in (("train", ~in_valid), ("valid", in_valid)):
-        write_index(dump / name / "index.arrow", kept.filter(pa.array(rows)))
-    train, valid = Index.open(dump / "train"), Index.open(dump / "valid")
-    if not len(train):
+    names = sorted(corpora, key=str.encode)
+    rows = Corpora([Index.open(dump / name, dump) for name in names])
+    with scratch(dump / ".combine") as folder:
+        refuse_repeated_ids(rows, folder)
+        duplicates = find_duplicates(rows.content_hashes(), len(rows), folder, "content")
+        write_dropped(dump / "dropped.tsv", dropped_rows(rows, duplicates))
+        limit = valid_limit(rows, duplicates, config.valid_ratio, seed)
+        tallies = write_sets(dump, rows, duplicates, limit, seed)
+    train, valid = (tallies[name] for name in SETS)
+    if not train.utterances.any():
         raise DataError(f"{dump}: no utterance is left for training; lower combine.valid_ratio")
-    hours = {"train": hours_of(train), "valid": hours_of(valid)}
-    write_json(dump / "hours.json", hours)
-    print_hours(hours)
-    reasons = Counter(d.reason for d in duplicates)
-    hours_in = float(np.sum(table["num_samples"].to_numpy(), dtype=np.int64)) / SAMPLE_RATE_HZ
-    log(summary(len(table), hours_in / 3600, len(kept), train.hours + valid.hours, reasons))
-    log(f"train {len(train)} utts / {train.hours:.2f} h; valid {len(valid)} / {valid.hours:.2f} h")
+    hours = {name: tally.summary() for name, tally in tallies.items()}
+    write_json(dump / "hours.json", hours | {"paper_hours": paper_hours or {}})
+    print(hours_table(hours, paper_hours or {}), flush=True)
+    reasons = Counter({"duplicate": duplicates.count} if duplicates.count else {})
+    kept, hours_out = len(rows) - duplicates.count, train.hours + valid.hours
+    log(summary(len(rows), rows.hours, kept, hours_out, reasons))
+    counts = [int(tally.utterances.sum()) for tally in (train, valid)]
+    log(f"train {counts[0]} utts / {train.hours:.2f} h; valid {counts[1]} / {valid.hours:.2f} h")
     return {"train_hours": train.hours, "valid_hours": valid.hours}
 
 
-def refuse_repeated_ids(table: pa.Table) -> None:
+def refuse_repeated_ids(rows: Corpora, folder: Path) -> None:
     """Raise DataError when two corpora share an utterance id."""
-    counts = table["utt_id"].value_counts()
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    if len(twice):
-        raise DataError(
-            f"utterance id {twice[0]} appears in two corpora; put the corpus's name before the "
-            f"ids in its data directory"
-        )
+    suspects = find_duplicates(rows.id_hashes(), len(rows), folder, "ids")
+    for row, first in suspects.all():
+        if rows.utt_id(row) == rows.utt_id(first):
+            raise DataError(
+                f"utterance id {rows.utt_id(row)} appears in two corpora; put the corpus's name "
+                f"before the ids in its data directory"
+            )
 
 
-def held_out(table: pa.Table, ratio: float, seed: int) -> np.ndarray:
-    """(rows,) bool: True where the row's recording is held out for validation.
+def dropped_rows(rows: Corpora, duplicates: Duplicates) -> Iterator[Dropped]:
+    """The rows of dropped.tsv: audio that came before."""
+    for row, first in duplicates.all():
+        detail = f"same audio as {rows.utt_id(first)}"
+        yield Dropped(utt_id=rows.utt_id(row), reason="duplicate", detail=detail)
 
-    A share ``ratio`` of the recordings; at least one, if there are two recordings and a ratio.
+
+def valid_limit(rows: Corpora, duplicates: Duplicates, ratio: float, seed: int) -> float:
+    """Recordings that draw less than this are held out for validation.
+
+    A share ``ratio`` of them; at least one, if there are two recordings and a ratio.
     """
-    columns = (table[name].to_pylist() for name in ("corpus", "recording"))
-    names = [f"{corpus}/{recording}" for corpus, recording in zip(*columns, strict=True)]
-    draws = {name: uniform_hash(seed, name) for name in set(names)}
-    if ratio <= 0 or len(draws) < 2:
-        return np.zeros(len(names), bool)
-    limit = max(ratio, min(draws.values()) + np.finfo(float).eps)
-    return np.array([draws[name] < limit for name in names])
+    if ratio <= 0:
+        return 0.0
+    lowest, known = np.inf, set()  # two recordings are enough to know
+    for batch in rows.batches(duplicates):
+        recordings, draws = recording_draws(batch, seed)
+        lowest = min(lowest, draws.min(initial=np.inf))
+        known.update(recordings.dictionary[:2].to_pylist() if len(known) < 2 else ())
+        if len(known) > 1 and lowest + np.finfo(float).eps <= ratio:
+            break
+    return max(ratio, lowest + np.finfo(float).eps) if len(known) > 1 else 0.0
+
+
+def recording_draws(batch: pa.RecordBatch, seed: int) -> tuple[pa.DictionaryArray, np.ndarray]:
+    """The rows' recordings, dictionary-encoded, and a draw in [0, 1) for each name."""
+    corpora = batch["corpus"].cast(pa.large_string())
+    slash = pa.scalar("/", pa.large_string())
+    recordings = pc.binary_join_element_wise(corpora, batch["recording"], slash)
+    recordings = recordings.dictionary_encode()
+    return recordings, np.array([uniform_hash(seed, r) for r in recordings.dictionary.to_pylist()])
 
 
 def uniform_hash(seed: int, name: str) -> float:
@@ -84,43 +162,31 @@ def uniform_hash(seed: int, name: str) -> float:
     return int.from_bytes(digest, "little") / 2**64
 
 
-def hours_of(index: Index) -> dict[str, dict]:
-    """Utterances and hours in all, by corpus, and by language."""
-    return {
-        "total": {"utterances": len(index), "hours": round(index.hours, 4)},
-        "corpora": by_name(index, index.corpora),
-        "languages": by_name(index, index.languages),
-    }
+def write_sets(
+    dump: Path, rows: Corpora, duplicates: Duplicates, limit: float, seed: int
+) -> dict[str, Tally]:
+    """Write both indexes; returns what is in them."""
+    names = rows.names()
+    tallies = {name: Tally(names["corpus"], names["language"]) for name in SETS}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(IndexWriter(dump / name / "index.arrow", names))
+            for name in SETS
+        }
+        for batch in rows.batches(duplicates):
+            recordings, draws = recording_draws(batch, seed)
+            is_valid = (draws < limit)[recordings.indices.to_numpy()]
+            for name, mask in zip(SETS, (~is_valid, is_valid), strict=True):
+                part = batch.filter(pa.array(mask))
+                writers[name].write(part)
+                count(tallies[name], part)
+    return tallies
 
 
-def by_name(index: Index, column: Coded) -> dict[str, dict[str, float]]:
-    """Utterances and hours for each name of a coded column."""
-    size = len(column.names)
-    counts = np.bincount(column.codes, minlength=size)
-    samples = np.bincount(column.codes, weights=index.num_samples, minlength=size)
-    return {
-        name: {"utterances": int(n), "hours": round(float(s) / SAMPLE_RATE_HZ / 3600, 4)}
-        for name, n, s in zip(column.names, counts, samples, strict=True)
-        if n
-    }
-
-
-def print_hours(hours: dict[str, dict]) -> None:
-    """A table of hours to stdout: corpora, then languages by size."""
-    print(f"{'':24} {'train h':>9} {'utts':>8} {'valid h':>9} {'utts':>8}")
-    for kind in ("corpora", "languages"):
-        names = sorted(
-            hours["train"][kind].keys() | hours["valid"][kind].keys(),
-            key=lambda name: (-hours["train"][kind].get(name, {}).get("hours", 0), name),
-        )
-        for name in names[:MAX_LANGUAGES_SHOWN]:
-            print(table_line(name, [hours[s][kind].get(name) for s in ("train", "valid")]))
-        if len(names) > MAX_LANGUAGES_SHOWN:
-            print(f"  and {len(names) - MAX_LANGUAGES_SHOWN} more {kind}, see hours.json")
-    print(table_line("total", [hours[s]["total"] for s in ("train", "valid")]), flush=True)
-
-
-def table_line(name: str, cells: list[dict[str, float] | None]) -> str:
-    """One line of the table of hours."""
-    cells = [cell or {"hours": 0.0, "utterances": 0} for cell in cells]
-    return f"{name:24} " + " ".join(f"{c['hours']:9.3f} {c['utterances']:8}" for c in cells)
+def count(tally: Tally, batch: pa.RecordBatch) -> None:
+    """Add the rows of a batch to a tally, whatever codes the batch has for names."""
+    codes = []
+    for column, names in (("corpus", tally.corpora), ("language", tally.languages)):
+        own = pc.index_in(batch[column].dictionary, pa.array(names, pa.string())).to_numpy()
+        codes.append(own[batch[column].indices.to_numpy()])
+    tally.add(*codes, batch["num_samples"].to_numpy())

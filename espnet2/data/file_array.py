@@ -6,22 +6,64 @@ them to the kernel's cache, so a process that looks up rows all day stays as sma
 
 import operator
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from espnet2.utils.errors import DataError
 
-MAX_GAP = 4096  # bytes between two wanted numbers that are cheaper to read than to skip
-BLOCK_BYTES = 2**22  # read at a time for wanted numbers that lie close together
+MAX_GAP = 512  # numbers between two wanted ones that are cheaper to read than to skip
+MAX_RUN = 2**19  # numbers read at once for wanted ones that lie close together
 
 
-class FileArray:
-    """A one-dimensional array in a file. Picklable: a worker opens the file again.
+class Numbers(ABC):
+    """A one-dimensional array that is not in memory.
 
     ``array[i]`` is a numpy scalar, ``array[a:b]`` and ``array[numbers]`` are numpy arrays;
-    ``np.asarray(array)`` reads the whole of it.
+    ``np.asarray(array)`` reads the whole of it, so it is for small ones.
     """
+
+    dtype: np.dtype
+    size: int
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start,) numbers, a copy in memory."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, item):
+        if isinstance(item, slice):
+            start, stop, step = item.indices(self.size)
+            if step == 1:
+                return self.read(start, max(start, stop))
+            return self.take(np.arange(start, stop, step))
+        if isinstance(item, np.ndarray | list):
+            return self.take(np.asarray(item))
+        i = row_number(item, self.size)
+        return self.read(i, i + 1)[0]
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The entries ``numbers`` (any order, any shape); ascending ones cost the fewest reads."""
+        numbers = row_numbers(numbers, self.size)
+        order = np.argsort(numbers, axis=None, kind="stable")
+        ascending = numbers.ravel()[order]
+        values = np.empty(len(ascending), self.dtype)
+        for start, end in runs(ascending, MAX_GAP, MAX_RUN):
+            first, last = int(ascending[start]), int(ascending[end - 1])
+            found = self.read(first, last + 1)
+            values[order[start:end]] = found[ascending[start:end] - first]
+        return values.reshape(numbers.shape)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.read(0, self.size), dtype=dtype)
+
+
+class FileArray(Numbers):
+    """An array in a file. Picklable: a worker opens the file again."""
 
     def __init__(self, path: Path | str, dtype: np.dtype | str, size: int, offset: int = 0):
         """path: the file; size: numbers in it, the first at byte ``offset``."""
@@ -46,36 +88,12 @@ class FileArray:
             raise DataError(f"{path}: holds {dtype} of shape {shape}, not a row of numbers")
         return cls(path, dtype, shape[0], offset)
 
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, item):
-        if isinstance(item, slice):
-            return self._slice(item)
-        if isinstance(item, np.ndarray | list):
-            return self.take(np.asarray(item))
-        i = row_number(item, self.size)
-        return self.read(i, i + 1)[0]
-
-    def _slice(self, item: slice) -> np.ndarray:
-        start, stop, step = item.indices(self.size)
-        if step == 1:
-            return self.read(start, max(start, stop))
-        return self.take(np.arange(start, stop, step))
-
     def read(self, start: int, stop: int) -> np.ndarray:
         """(stop - start,) numbers, a copy in memory."""
-        width = self.dtype.itemsize
         values = np.empty(stop - start, self.dtype)
-        read_into(self._file, values.view(np.uint8), self.offset + start * width, self.path)
+        place = self.offset + start * self.dtype.itemsize
+        read_into(self._file, values.view(np.uint8), place, self.path)
         return values
-
-    def take(self, numbers: np.ndarray) -> np.ndarray:
-        """The entries ``numbers``, in that order; of their shape."""
-        return take(self.read, checked(numbers, self.size), self.dtype)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.asarray(self.read(0, self.size), dtype=dtype)
 
     def __reduce__(self):
         return FileArray, (self.path, self.dtype, self.size, self.offset)
@@ -85,25 +103,17 @@ class FileArray:
             os.close(self._file)
 
 
-def take(read, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Entries ``numbers`` (any order, any shape) through ``read(start, stop)``.
+def runs(ascending: np.ndarray, max_gap: int, max_run: int) -> Iterator[tuple[int, int]]:
+    """Cut ascending numbers (n,) where to read on costs more than to begin anew: (start, end).
 
-    Entries that lie close together are read together, so ascending numbers cost few reads.
+    A run also ends on every multiple of ``max_run``, so that no read grows without bound.
     """
-    if not numbers.size:
-        return np.empty(numbers.shape, dtype)
-    order = np.argsort(numbers, axis=None, kind="stable")
-    ascending = numbers.ravel()[order]
-    gap, block = MAX_GAP // dtype.itemsize, BLOCK_BYTES // dtype.itemsize
-    is_new = np.diff(ascending) > gap
-    # A run also ends on every border of a block, so that no read grows without bound.
-    is_new |= np.diff(ascending // block) > 0
-    starts = np.flatnonzero(np.concatenate([[True], is_new]))
-    values = np.empty(len(ascending), dtype)
-    for start, end in zip(starts, [*starts[1:], len(ascending)], strict=True):
-        first, last = int(ascending[start]), int(ascending[end - 1])
-        values[order[start:end]] = read(first, last + 1)[ascending[start:end] - first]
-    return values.reshape(numbers.shape)
+    if not len(ascending):
+        return
+    is_first = np.diff(ascending) > max_gap
+    is_first |= np.diff(ascending // max_run) > 0
+    starts = [0, *(np.flatnonzero(is_first) + 1).tolist()]
+    yield from zip(starts, [*starts[1:], len(ascending)], strict=True)
 
 
 def row_number(item, size: int) -> int:
@@ -114,10 +124,10 @@ def row_number(item, size: int) -> int:
     return i % size
 
 
-def checked(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Row numbers as int64 in [0, size), from integers (negative ones count from the end).
+def row_numbers(numbers: np.ndarray, size: int) -> np.ndarray:
+    """Rows as int64 in [0, size), from integers; negative ones count from the end.
 
-    Raises IndexError for a number outside, TypeError for what is no integer.
+    Raises IndexError for a row that is not there, TypeError for what is no integer.
     """
     if not numbers.size:
         return numbers.astype(np.int64)

@@ -1,11 +1,13 @@
-"""The index of a set: one Arrow row an utterance, memory-mapped, shared by all processes.
+"""The index of a set: one row an utterance, opened at the same cost for ten rows and for 10^8.
 
-Strings that repeat (shard, language, corpus, speaker) are dictionary-encoded; numbers are numpy
-views of the file, so opening costs the same for ten rows and for ten million.
+Nothing in memory grows with the rows: columns are read by position (``index_columns.py``), whole
+sets in chunks (`Index.chunks`, `record_batches`).
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +15,19 @@ import pyarrow as pa
 
 from espnet2.data.audio import decode_flac
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
+from espnet2.data.index_columns import (
+    CODED,
+    SCHEMA,
+    CodedColumn,
+    IndexFile,
+    MappedBatches,
+    NumberColumn,
+    TextColumn,
+)
+from espnet2.data.index_writer import SCHEMA_VERSION, SHARD_RUNS, IndexWriter
 from espnet2.data.shards import ShardReader
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path
-
-_CODED = pa.dictionary(pa.int32(), pa.string())
-SCHEMA = pa.schema(
-    [
-        ("utt_id", pa.large_string()),
-        ("recording", pa.large_string()),
-        ("shard", _CODED),  # path relative to the dump root
-        ("offset", pa.int64()),  # first byte of the FLAC payload
-        ("nbytes", pa.int64()),
-        ("num_samples", pa.int32()),  # at 16 kHz
-        ("language", _CODED),  # ISO 639-3
-        ("corpus", _CODED),
-        ("speaker", _CODED),
-        ("content_hash", pa.string()),  # 16 hexadecimal digits of the PCM
-    ]
-)
+from espnet2.utils.files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +43,7 @@ class IndexedUtterance:
     language: str  # ISO 639-3
     corpus: str
     speaker: str
-    content_hash: str
+    content_hash: str  # 16 hexadecimal digits of the PCM
 
     @property
     def duration_s(self) -> float:
@@ -55,110 +51,114 @@ class IndexedUtterance:
         return self.num_samples / SAMPLE_RATE_HZ
 
 
-class Strings(Sequence):
-    """A column of strings that makes a Python object only for what is asked."""
+@dataclass(frozen=True, kw_only=True)
+class ShardRows:
+    """The rows of one shard; they follow each other."""
 
-    def __init__(self, column: pa.Array):
-        self._column = column
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, item):
-        if isinstance(item, slice):
-            return self._column[item].to_pylist()
-        if isinstance(item, np.ndarray):
-            return self._column.take(pa.array(item)).to_pylist()
-        size = len(self._column)
-        if not -size <= item < size:
-            raise IndexError(f"row {item} of {size}")
-        return self._column[int(item) % size].as_py()
-
-    def __iter__(self) -> Iterator[str]:
-        for chunk in range(0, len(self), 4096):
-            yield from self[chunk : chunk + 4096]
-
-
-class Coded(Strings):
-    """A column with few distinct strings: ``names[codes[i]]`` is row ``i``.
-
-    ``names`` is a list of str, ``codes`` an int32 array; ``np.asarray`` gives the strings.
-    """
-
-    def __init__(self, column: pa.DictionaryArray):
-        super().__init__(column)
-        self.codes: np.ndarray = column.indices.to_numpy(zero_copy_only=False)  # (rows,)
-        self.names: list[str] = column.dictionary.to_pylist()
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.array(self.names or [""], dtype=dtype)[self.codes]
-
-    def where(self, name: str) -> np.ndarray:
-        """(rows,) bool: True where the row holds ``name``."""
-        code = self.names.index(name) if name in self.names else -1
-        return self.codes == code
+    name: str  # relative to the dump root
+    rows: range
+    frames: int  # in all
 
 
 class Index:
-    """A memory-mapped index with its audio. Picklable: a worker opens the file again."""
+    """An index with its audio. Picklable: a worker opens the file again.
 
-    def __init__(self, path: Path, table: pa.Table, root: Path):
-        self.path, self.root, self.table = path, root, table
+    Text columns give str and lists of str, number columns numpy values; see ``index_columns.py``.
+    """
+
+    def __init__(self, path: Path, facts: dict, root: Path):
+        self.path, self.root, self._facts = path, root, facts
+        self.fingerprint: str = facts["fingerprint"]  # of the content
         self._shards = ShardReader(root)
-        self.utt_ids = Strings(self._column("utt_id"))
-        self.recordings = Strings(self._column("recording"))
-        self.content_hashes = Strings(self._column("content_hash"))
-        self.shards = Coded(self._column("shard"))
-        self.languages = Coded(self._column("language"))
-        self.corpora = Coded(self._column("corpus"))
-        self.speakers = Coded(self._column("speaker"))
-        self.offsets = self._column("offset").to_numpy()
-        self.nbytes = self._column("nbytes").to_numpy()
-        self.num_samples = self._column("num_samples").to_numpy()  # (rows,) int32
+        self._rows: int = facts["rows"]
+        file = IndexFile(path, self._rows, facts["rows_per_batch"], facts["num_batches"])
+        self.utt_ids = TextColumn(file, "utt_id")
+        self.recordings = TextColumn(file, "recording")
+        self.speakers = TextColumn(file, "speaker")
+        self.shards = CodedColumn(file, "shard")
+        self.languages = CodedColumn(file, "language")
+        self.corpora = CodedColumn(file, "corpus")
+        self.offsets = NumberColumn(file, "offset", np.int64)
+        self.nbytes = NumberColumn(file, "nbytes", np.int32)
+        self.num_samples = NumberColumn(file, "num_samples", np.int32)
+        self.label_starts = NumberColumn(file, "label_start", np.int64)
+        self.content_hashes = NumberColumn(file, "content_hash", np.uint64)
 
     @classmethod
     def open(cls, path: Path | str, root: Path | str | None = None) -> "Index":
         """Open ``dump/<set>/index.arrow`` (or its folder).
 
         root: folder that shard paths are relative to; default: the folder above the set's.
-        Raises DataError when the file is missing or is not an index.
+        Raises DataError when a file is missing, is no index, or belongs to another one.
         """
         path = Path(path)
         path = path / "index.arrow" if path.is_dir() else path
-        try:
-            with pa.memory_map(str(path)) as source:
-                table = pa.ipc.open_file(source).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{path}: not a readable index: {error}") from None
-        if table.schema != SCHEMA:
-            raise DataError(f"{path}: columns are {table.schema.names}, not {SCHEMA.names}")
-        return cls(path, table, Path(root) if root else path.absolute().parent.parent)
-
-    def _column(self, name: str) -> pa.Array:
-        column = self.table.column(name)
-        if column.num_chunks == 1:
-            return column.chunk(0)
-        return pa.array([], column.type) if not column.num_chunks else column.combine_chunks()
+        facts = read_facts(path)
+        return cls(path, facts, Path(root) if root else path.absolute().parent.parent)
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return self._rows
 
     def __reduce__(self):
         return Index.open, (self.path, self.root)
 
     @property
-    def frames(self) -> np.ndarray:
-        """(rows,) frames of each utterance on the 320-sample grid."""
-        return num_frames(self.num_samples)
-
-    @property
     def hours(self) -> float:
         """Hours of audio in the index."""
-        return float(self.num_samples.sum(dtype=np.int64)) / SAMPLE_RATE_HZ / 3600
+        return self._facts["total_samples"] / SAMPLE_RATE_HZ / 3600
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All of it for pyarrow.compute, memory-mapped: pages that are used count as memory."""
+        with pa.memory_map(str(self.path)) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def chunks(self) -> Iterator[slice]:
+        """Ranges of rows to read one after the other; all rows in order."""
+        size = self._facts["rows_per_batch"]
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+    def frames_of(self, rows) -> int | np.ndarray:
+        """Frames on the 320-sample grid of a row, a slice of rows, or an array of rows."""
+        return num_frames(self.num_samples[rows])
+
+    def each_shard(self) -> Iterator[ShardRows]:
+        """The shards that have rows, in order; read from small facts, not from rows."""
+        waiting = None
+        for runs in self._shard_runs():
+            names = self.shards.known[[code for code, *_ in runs]]
+            for name, (_, first, rows, frames) in zip(names, runs, strict=True):
+                if waiting is not None and waiting.name == name:  # a batch ended inside a shard
+                    first, rows = waiting.rows.start, len(waiting.rows) + rows
+                    frames += waiting.frames
+                elif waiting is not None:
+                    yield waiting
+                waiting = ShardRows(name=name, rows=range(first, first + rows), frames=frames)
+        if waiting is not None:
+            yield waiting
+
+    def _shard_runs(self) -> Iterator[list[list[int]]]:
+        """Each batch's runs of one shard: [code, first row, rows, frames]."""
+        for number in range(self._facts["num_batches"]):
+            with MappedBatches(self.path) as batches:  # opened anew: a map grows with its use
+                metadata = batches.reader.get_batch_with_custom_metadata(number)[1]
+                yield json.loads(metadata[SHARD_RUNS])
+
+    def shard_rows(self, name: str) -> range:
+        """The rows of a shard; an empty range for one that the index does not use."""
+        found = (shard.rows for shard in self.each_shard() if shard.name == name)
+        return next(found, range(0))
 
     def utterance(self, i: int) -> IndexedUtterance:
         """Row ``i`` as a record."""
-        return IndexedUtterance(**self.table.slice(int(i), 1).to_pylist()[0])
+        return IndexedUtterance(
+            utt_id=self.utt_ids[i], recording=self.recordings[i], shard=self.shards[i],
+            offset=int(self.offsets[i]), nbytes=int(self.nbytes[i]),
+            num_samples=int(self.num_samples[i]), language=self.languages[i],
+            corpus=self.corpora[i], speaker=self.speakers[i],
+            content_hash=f"{int(self.content_hashes[i]):016x}",
+        )  # fmt: skip
 
     def audio(self, i: int) -> np.ndarray:
         """(num_samples,) float32 in ±1. Raises DataError naming the utterance."""
@@ -175,18 +175,59 @@ class Index:
         return audio
 
 
+def index_json(path: Path) -> Path:
+    """The small file that stands for an index (the file or its folder): an input of units."""
+    path = Path(path)
+    return path / "index.json" if path.suffix != ".arrow" else path.with_suffix(".json")
+
+
+def read_facts(path: Path) -> dict:
+    """What ``index.json`` says, once it is sure that it speaks of this Arrow file."""
+    try:
+        facts = read_json(index_json(path))
+        version = facts["schema_version"]
+        with pa.memory_map(str(path)) as source:
+            reader, size = pa.ipc.open_file(source), source.size()
+            schema, num_batches = reader.schema, reader.num_record_batches
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a readable index: {error}") from None
+    if schema != SCHEMA or version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path}: has the columns {', '.join(schema.names)} of version {version}; this "
+            f"program reads version {SCHEMA_VERSION}: run the stage that wrote it again"
+        )
+    if (size, num_batches) != (facts["arrow_bytes"], facts["num_batches"]):
+        raise DataError(
+            f"{path}: {size:,} bytes in {num_batches} batches, but {index_json(path).name} speaks "
+            f"of {facts['arrow_bytes']:,} in {facts['num_batches']}: run the stage that wrote "
+            f"them again"
+        )
+    return facts
+
+
+def record_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of an index file batch by batch, read into memory and not mapped."""
+    with pa.OSFile(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number)
+
+
 def write_index(path: Path, table: pa.Table) -> None:
-    """Write a table with the columns of SCHEMA as one memory-mappable batch, atomically."""
-    table = table.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries().combine_chunks()
-    with (
-        atomic_path(path) as part,
-        pa.OSFile(str(part), "wb") as sink,
-        pa.ipc.new_file(sink, SCHEMA) as writer,
-    ):
-        writer.write_table(table)
+    """Write a small table with the columns of SCHEMA, atomically; see ``IndexWriter``."""
+    table = table.unify_dictionaries()
+    coded = [field.name for field in SCHEMA if field.type == CODED]
+    names = {
+        name: table.column(name).chunk(0).dictionary.to_pylist() if len(table) else []
+        for name in coded
+    }
+    with IndexWriter(path, names) as writer:
+        writer.write(table)
 
 
 def table_of(utterances: list[IndexedUtterance]) -> pa.Table:
-    """A table with the columns of SCHEMA, in the order given."""
-    columns = {name: [getattr(u, name) for u in utterances] for name in SCHEMA.names}
-    return pa.table({n: pa.array(columns[n], SCHEMA.field(n).type) for n in SCHEMA.names})
+    """A table with the columns of SCHEMA, in the order given; ``label_start`` is not known yet."""
+    names = [name for name in SCHEMA.names if name != "label_start"]
+    columns = {name: [getattr(u, name) for u in utterances] for name in names}
+    columns["content_hash"] = [int(digest, 16) for digest in columns["content_hash"]]
+    return pa.table({name: pa.array(v, SCHEMA.field(name).type) for name, v in columns.items()})

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from espnet2.data.frames import num_frames
 from espnet2.data.index import Index
+from espnet2.data.shards import ShardReader
 from espnet2.utils.config import from_dict, to_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import read_json, sha256_file, write_bytes, write_json
+from espnet2.utils.files import read_json, write_bytes, write_json
 
 MAX_CLUSTERS = 2**16  # what uint16 can count
 DTYPE = np.dtype("<u2")
@@ -39,7 +39,7 @@ class LabelsInfo:
     """Content hash of the codebook file."""
 
     index_sha256: str
-    """Content hash of the index the labels follow row by row."""
+    """Fingerprint of the index the labels follow row by row."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_clusters <= MAX_CLUSTERS:
@@ -50,37 +50,38 @@ class LabelsInfo:
 
 
 class LabelStore:
-    """Memory-mapped labels of an index. Picklable: a worker opens the files again."""
+    """Labels of an index, read by position. Picklable: a worker opens the files again."""
 
     def __init__(self, index: Index, folder: Path, info: LabelsInfo) -> None:
         self.index, self.folder, self.info = index, folder, info
-        self.starts = shard_starts(index)  # (rows,) int64, in frames from the shard's first
-        self._maps: dict[str, np.ndarray] = {}
+        self._files = ShardReader(folder)
 
     @classmethod
     def open(cls, index: Index, folder: Path | str) -> "LabelStore":
-        """Labels in ``folder`` for ``index``.
+        """Labels in ``folder`` for ``index``; no row is looked at, only the size of every file.
 
         Raises:
             DataError: no labels, of another index, a shard's file missing, cut or too long.
         """
         folder = Path(folder)
         info = read_info(folder)
-        if info.index_sha256 != sha256_file(index.path):
+        if info.index_sha256 != index.fingerprint:
             raise DataError(
                 f"{folder}: labels of another index than {index.path}; run the label stage again"
             )
-        for shard, frames in frames_by_shard(index).items():
-            check_size(labels_file(folder, shard), frames)
+        for shard in index.each_shard():
+            check_size(labels_file(folder, shard.name), shard.frames)
         return cls(index, folder, info)
 
     def labels(self, i: int) -> np.ndarray:
         """(frames,) uint16, the cluster ids of row ``i``; read-only."""
-        shard = self.index.shards[i]
-        if shard not in self._maps:
-            self._maps[shard] = map_labels(labels_file(self.folder, shard))
-        start = int(self.starts[i])
-        return self._maps[shard][start : start + num_frames(int(self.index.num_samples[i]))]
+        name = labels_file(self.folder, self.index.shards[i]).name
+        start, frames = int(self.index.label_starts[i]), self.index.frames_of(i)
+        try:
+            data = self._files.read(name, start * DTYPE.itemsize, frames * DTYPE.itemsize)
+        except OSError as error:
+            raise DataError(f"{self.index.utt_ids[i]}: labels: {error}") from None
+        return np.frombuffer(data, DTYPE)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -92,35 +93,6 @@ class LabelStore:
 def labels_file(folder: Path, shard: str) -> Path:
     """Where the labels of a shard lie."""
     return Path(folder) / f"{shard.replace('/', '.')}.u16"
-
-
-def map_labels(path: Path) -> np.ndarray:
-    """The ids in a label file, memory-mapped; an empty file cannot be mapped and is empty."""
-    if path.stat().st_size == 0:
-        return np.zeros(0, dtype=DTYPE)
-    return np.memmap(path, dtype=DTYPE, mode="r")
-
-
-def shard_starts(index: Index) -> np.ndarray:
-    """(rows,) int64: frames of the same shard before each row."""
-    frames = index.frames.astype(np.int64)
-    order = np.argsort(index.shards.codes, kind="stable")
-    before = np.cumsum(frames[order]) - frames[order]  # (rows,) over all shards, grouped
-    codes = index.shards.codes[order]
-    is_first = np.ones(len(codes), dtype=bool)
-    is_first[1:] = codes[1:] != codes[:-1]
-    base = before[is_first][np.cumsum(is_first) - 1] if len(codes) else before
-    starts = np.empty(len(index), dtype=np.int64)
-    starts[order] = before - base
-    return starts
-
-
-def frames_by_shard(index: Index) -> dict[str, int]:
-    """Frames of each shard that the index uses, in the order of first appearance."""
-    codes = index.shards.codes
-    used, first = np.unique(codes, return_index=True)
-    totals = np.bincount(codes, weights=index.frames, minlength=len(index.shards.names))
-    return {index.shards.names[code]: int(totals[code]) for code in used[np.argsort(first)]}
 
 
 def write_labels(path: Path, ids: np.ndarray) -> None:

@@ -1,19 +1,82 @@
-"""The end of stage 2: the shards' indexes of one corpus become one index and one dropped.tsv."""
+"""The end of stage 2: the shards' indexes of one corpus become one index and one dropped.tsv.
+
+Shards are read one after the other, a few times; nothing in memory grows with the utterances.
+"""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from espnet2.data.config import FormatConfig
+from espnet2.data.duplicates import Duplicates, find_duplicates, scratch
+from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.hours import summary
-from espnet2.data.index import Index, write_index
-from espnet2.data.kaldi import write_table
+from espnet2.data.index import record_batches
+from espnet2.data.index_writer import IndexWriter
 from espnet2.data.shards import Record
-from espnet2.data.tsv import Dropped, read_dropped, read_rows, write_dropped
+from espnet2.data.tsv import Dropped, read_dropped, write_dropped
 from espnet2.utils.errors import DataError
+from espnet2.utils.files import atomic_path, read_json
 from espnet2.utils.logs import log
+
+
+class Pieces:
+    """The shards of a corpus: what went in and what came out, shard by shard."""
+
+    def __init__(self, manifests: list[Path]):
+        self.manifests = manifests
+        self.names: dict[str, dict[str, None]] = {"shard": {}, "language": {}, "corpus": {}}
+        self.starts = [0]  # first row of each shard, then the rows in all
+        self.came_in: Counter = Counter()  # utterances_in, hours_in, hours_no_speech
+        for manifest in manifests:
+            about = read_json(manifest.with_suffix(".summary.json"))
+            self.came_in.update(
+                {k: about[k] for k in ("utterances_in", "hours_in", "hours_no_speech")}
+            )
+            self.starts.append(self.starts[-1])
+            for batch in self.batches(manifest):
+                self.starts[-1] += len(batch)
+                for column, names in self.names.items():
+                    names.update(dict.fromkeys(batch[column].dictionary.to_pylist()))
+
+    def batches(self, manifest: Path) -> Iterator[pa.RecordBatch]:
+        """The rows of one shard."""
+        return record_batches(manifest.with_suffix(".arrow"))
+
+    def content_hashes(self) -> Iterator[np.ndarray]:
+        """The content hashes of all rows."""
+        for manifest in self.manifests:
+            for batch in self.batches(manifest):
+                yield batch["content_hash"].to_numpy()
+
+    def utt_id(self, row: int) -> str:
+        """The utterance id of a row."""
+        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        row -= self.starts[number]
+        for batch in self.batches(self.manifests[number]):
+            if row < len(batch):
+                return batch["utt_id"][row].as_py()
+            row -= len(batch)
+        raise IndexError(f"row {row} of {self.manifests[number]}")
+
+
+class Losses:
+    """The rows of dropped.tsv, counted while they are written."""
+
+    def __init__(self) -> None:
+        self.count, self.reasons = 0, Counter()
+        self.first: Dropped | None = None
+
+    def counted(self, rows: Iterator[Dropped]) -> Iterator[Dropped]:
+        """The same rows."""
+        for row in rows:
+            self.first = self.first or row
+            self.count += 1
+            self.reasons[row.reason] += 1
+            yield row
 
 
 def merge_corpus(out: Path, manifests: list[Path], config: FormatConfig) -> dict[str, float]:
@@ -23,57 +86,68 @@ def merge_corpus(out: Path, manifests: list[Path], config: FormatConfig) -> dict
     Raises DataError when more than ``max_drop_ratio`` of the utterances are dropped; dropped.tsv
     is written first.
     """
-    rows = [row for manifest in manifests for row in read_rows(manifest)]
-    dropped = [d for m in manifests for d in read_dropped(m.with_suffix(".dropped.tsv"))]
-    table = pa.concat_tables(
-        Index.open(m.with_suffix(".arrow"), out.parent).table for m in manifests
-    )
-    first, duplicates = split_duplicates(table)
-    dropped = sorted(dropped + duplicates, key=lambda d: d.utt_id.encode())
-    write_dropped(out / "dropped.tsv", dropped)
-    refuse_heavy_loss(out, len(rows), dropped, config.max_drop_ratio)
-    table = table.take(first)
-    write_index(out / "index.arrow", table)
-    write_table(out / "wav.scp", kaldi_addresses(out, table))
-    index = Index.open(out)
-    hours_in = sum(float(row["seconds"]) for row in rows) / 3600
-    reasons = Counter(d.reason for d in dropped)
-    log(f"{out.name}: {summary(len(rows), hours_in, len(index), index.hours, reasons)}")
-    return {"utterances": len(index), "hours": index.hours, "dropped": dict(reasons)}
+    pieces, losses = Pieces(manifests), Losses()
+    with scratch(out / ".merge") as folder:
+        total = pieces.starts[-1]
+        duplicates = find_duplicates(pieces.content_hashes(), total, folder, "content")
+        write_dropped(out / "dropped.tsv", losses.counted(dropped_rows(pieces, duplicates)))
+        judged = total - duplicates.count + losses.count  # stretches of speech count as their own
+        refuse_heavy_loss(out, judged, losses, config.max_drop_ratio)
+        rows, hours = write_rows(out, pieces, duplicates)
+    came_in = pieces.came_in
+    line = summary(came_in["utterances_in"], came_in["hours_in"], rows, hours, losses.reasons)
+    pauses = came_in["hours_no_speech"]
+    log(f"{out.name}: {line}" + (f"; {pauses:.2f} h without speech left out" if pauses else ""))
+    return {**came_in, "utterances": rows, "hours": hours, "dropped": dict(losses.reasons)}
 
 
-def split_duplicates(table: pa.Table) -> tuple[np.ndarray, list[Dropped]]:
-    """Rows whose audio appears for the first time, and the others as dropped."""
-    hashes = table["content_hash"].to_numpy()
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    original = first[inverse]  # (rows,) row that holds the same audio first
-    again = np.flatnonzero(original != np.arange(len(hashes)))
-    utt_ids = table["utt_id"]
-    dropped = [
-        Dropped(utt_id=utt_ids[int(i)].as_py(), reason="duplicate",
-                detail=f"same audio as {utt_ids[int(original[i])].as_py()}")
-        for i in again
-    ]  # fmt: skip
-    return np.sort(first), dropped
+def dropped_rows(pieces: Pieces, duplicates: Duplicates) -> Iterator[Dropped]:
+    """Each shard's own losses and its duplicates, in C order of their ids."""
+    for number, manifest in enumerate(pieces.manifests):
+        dropped = read_dropped(manifest.with_suffix(".dropped.tsv"))
+        start, stop = pieces.starts[number : number + 2]
+        again = duplicates.between(start, stop)
+        utt_ids = [i for b in pieces.batches(manifest) for i in b["utt_id"].to_pylist()]
+        for row, first in again.tolist() if len(again) else ():
+            same = utt_ids[first - start] if first >= start else pieces.utt_id(first)
+            detail = f"same audio as {same}"
+            dropped.append(Dropped(utt_id=utt_ids[row - start], reason="duplicate", detail=detail))
+        yield from sorted(dropped, key=lambda d: d.utt_id.encode())
 
 
-def refuse_heavy_loss(out: Path, total: int, dropped: list[Dropped], max_ratio: float) -> None:
+def refuse_heavy_loss(out: Path, total: int, losses: Losses, max_ratio: float) -> None:
     """Raise DataError when too many utterances of a corpus are lost."""
-    if len(dropped) <= max_ratio * total:
+    if losses.count <= max_ratio * total:
         return
-    reasons = ", ".join(f"{r} {n}" for r, n in Counter(d.reason for d in dropped).most_common())
+    reasons = ", ".join(f"{reason} {n}" for reason, n in losses.reasons.most_common())
     raise DataError(
-        f"{out.name}: {len(dropped)} of {total} utterances dropped ({reasons}), more than "
-        f"max_drop_ratio {max_ratio:g}; first: {dropped[0].utt_id}: {dropped[0].detail}; "
+        f"{out.name}: {losses.count} of {total} utterances dropped ({reasons}), more than "
+        f"max_drop_ratio {max_ratio:g}; first: {losses.first.utt_id}: {losses.first.detail}; "
         f"see {out / 'dropped.tsv'}"
     )
 
 
-def kaldi_addresses(out: Path, table: pa.Table) -> dict[str, str]:
-    """utt_id -> ark:offset, as kaldiio and ESPnet (``kaldi_ark``) read it."""
-    root = out.parent.absolute()
-    columns = (table[name].to_pylist() for name in ("utt_id", "shard", "offset", "nbytes"))
-    return {
-        utt_id: f"{root / shard}:{Record(offset, nbytes).kaldi_offset}"
-        for utt_id, shard, offset, nbytes in zip(*columns, strict=True)
-    }
+def write_rows(out: Path, pieces: Pieces, duplicates: Duplicates) -> tuple[int, float]:
+    """Write the rows that are no duplicates to index.arrow and wav.scp: their number and hours."""
+    names = {column: list(known) for column, known in pieces.names.items()}
+    row, rows, samples = 0, 0, 0
+    with (
+        atomic_path(out / "wav.scp") as part,
+        part.open("w", encoding="utf-8", newline="\n") as scp,
+        IndexWriter(out / "index.arrow", names) as writer,
+    ):
+        for manifest in pieces.manifests:
+            for batch in pieces.batches(manifest):
+                kept = batch.filter(pa.array(duplicates.is_first(row, row + len(batch))))
+                row, rows = row + len(batch), rows + len(kept)
+                samples += int(kept["num_samples"].to_numpy().sum(dtype=np.int64))
+                writer.write(kept)
+                scp.writelines(kaldi_lines(out.parent.absolute(), kept))
+    return rows, samples / SAMPLE_RATE_HZ / 3600
+
+
+def kaldi_lines(root: Path, batch: pa.RecordBatch) -> Iterator[str]:
+    """``utt_id ark:offset``, as kaldiio and ESPnet (``kaldi_ark``) read it."""
+    columns = (batch[name].to_pylist() for name in ("utt_id", "shard", "offset", "nbytes"))
+    for utt_id, shard, offset, nbytes in zip(*columns, strict=True):
+        yield f"{utt_id} {root / shard}:{Record(offset, nbytes).kaldi_offset}\n"

@@ -14,28 +14,35 @@ from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.quality import Counts, save_counts
 from espnet2.tokens.stream import stream_frames
 from espnet2.tokens.teachers.registry import build_teacher
+from espnet2.utils.errors import DataError
 from espnet2.utils.logs import log
 
 BLOCK_ELEMENTS = 2**20  # of the (frames, clusters) matrix at a time: 4 MiB, so it stays in cache
 
 
 def label_shard(
-    index: Path, shard: str, codebook: Path, out: Path, config: TokensConfig, device: str
-) -> dict[str, int]:
-    """Label the rows of one shard: ``out`` (a .u16 file) and its counts beside it."""
+    index: Path, shard: str, rows: tuple[int, int], codebook: Path, out: Path,
+    config: TokensConfig, device: str,
+) -> dict[str, int]:  # fmt: skip
+    """Label one shard: ``out`` (a .u16 file) and its counts beside it.
+
+    rows: its first row in the index, and the one after its last.
+    Raises DataError when the index has changed since they were looked up.
+    """
     book = load_codebook(codebook)
     teacher = build_teacher(config.teacher, config.teacher_conf, device)
     check_teacher(book, teacher.identity(), teacher.dim)
     opened = Index.open(index)
-    rows = np.flatnonzero(opened.shards.where(shard))
-    ids = np.empty(int(opened.frames[rows].sum(dtype=np.int64)), dtype=np.uint16)
+    if set(opened.shards[slice(*rows)]) != {shard}:
+        raise DataError(f"{index}: changed since the stage began; start the label stage again")
+    rows = np.arange(*rows)
+    ids = np.empty(int(opened.frames_of(rows).sum(dtype=np.int64)), dtype=np.uint16)
     counts, done = Counts.empty(book.num_clusters), 0
     for batch in stream_frames(teacher, opened, rows, config.batch_seconds):
         labels = nearest(batch.frames.values, book.centroids)
         ids[done : done + len(labels)] = labels
         done += len(labels)
-        languages = [opened.languages[row] for row in batch.rows]
-        counts.add(labels, batch.frames.lengths, languages)
+        counts.add(labels, batch.frames.lengths, opened.languages[batch.rows])
     write_labels(out, ids)
     check_size(out, done)
     save_counts(out, counts)

@@ -9,11 +9,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from espnet2.data.index import Index
-from espnet2.data.labels import LabelsInfo, check_size, frames_by_shard, labels_file, write_info
+from espnet2.data.labels import LabelsInfo, check_size, labels_file, write_info
 from espnet2.tokens.codebook import Codebook, load_codebook
 from espnet2.tokens.quality import Counts, judge, load_counts, summary
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, sha256_file, write_json
+from espnet2.utils.files import atomic_path, write_json
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
 
@@ -29,11 +29,11 @@ def finish_labels(index: Path, folder: Path, codebook: Path, max_dead_ratio: flo
     opened, book = Index.open(index), load_codebook(codebook)
     (folder / "labels.json").unlink(missing_ok=True)
     counts = Counts.empty(book.num_clusters)
-    for shard, frames in frames_by_shard(opened).items():
-        path = labels_file(folder, shard)
-        check_size(path, frames)
+    for shard in opened.each_shard():
+        path = labels_file(folder, shard.name)
+        check_size(path, shard.frames)
         part = load_counts(path)
-        if int(part.by_cluster.sum()) != frames:
+        if int(part.by_cluster.sum()) != shard.frames:
             raise DataError(f"{path}: its counts are of other labels; delete it and run again")
         counts.merge(part)
     figures = summary(counts)
@@ -59,7 +59,7 @@ def info_of(index: Index, book: Codebook) -> LabelsInfo:
         teacher=book.teacher["teacher"],
         layer=book.teacher["layer"],
         codebook_sha256=book.sha256,
-        index_sha256=sha256_file(index.path),
+        index_sha256=index.fingerprint,
     )
 
 

@@ -95,7 +95,7 @@ def sample_hours(index: Index, sample: Sample) -> dict[str, float]:
     """Hours of each corpus in the sample."""
     frames = np.bincount(
         index.corpora.codes[sample.rows],
-        weights=index.frames[sample.rows],
+        weights=index.frames_of(sample.rows),
         minlength=len(index.corpora.names),
     )
     hours = zip(index.corpora.names, frames / FRAMES_PER_HOUR, strict=True)

@@ -17,6 +17,8 @@ from espnet2.utils.config import guess
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.seeding import rng_for
 
+ROWS_AT_ONCE = 2**16
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -34,28 +36,53 @@ def choose(index: Index, quotas: tuple[Quota, ...], max_frames: int, seed: int) 
         DataError: nothing was chosen.
     """
     rows = choose_rows(index, quotas, seed)
-    total = int(index.frames[rows].sum(dtype=np.int64))
+    parts = (rows[i : i + ROWS_AT_ONCE] for i in range(0, len(rows), ROWS_AT_ONCE))
+    total = sum(int(index.frames_of(part).sum(dtype=np.int64)) for part in parts)
     if not total:
         raise DataError(f"{index.path}: the quotas leave nothing to fit a codebook on")
     return Sample(rows=rows, positions=spread(total, max_frames, seed))
 
 
 def choose_rows(index: Index, quotas: tuple[Quota, ...], seed: int) -> np.ndarray:
-    """(R,) rows: of each quota's corpora, utterances in random order until the hours are full."""
+    """(R,) rows: of each quota's corpora, utterances in random order until the hours are full.
+
+    Memory: 4 bytes for each utterance of a quota's corpora, for the random order.
+    """
     corpora = index.corpora.names
     named = {name for quota in quotas for name in quota.corpora}
     for name in sorted(named - set(corpora)):
         raise ConfigError(f"tokens: quotas: the index has no corpus {name!r}{guess(name, corpora)}")
-    chosen = []
+    chosen = [np.zeros(0, dtype=np.int64)]
     for number, quota in enumerate(quotas):
         names = quota.corpora or [name for name in corpora if name not in named]
-        rows = np.flatnonzero(np.isin(index.corpora.codes, [corpora.index(n) for n in names]))
-        if quota.hours is not None:
+        rows, hours = rows_of(index, [corpora.index(name) for name in names])
+        if quota.hours is not None and quota.hours < hours:
             rows = rng_for(seed, "kmeans quota", number).permutation(rows)
-            hours = np.cumsum(index.num_samples[rows], dtype=np.int64) / SAMPLE_RATE_HZ / 3600
-            rows = rows[: np.searchsorted(hours, quota.hours) + 1]  # the last one crosses the line
-        chosen.append(rows)
-    return np.unique(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.int64)
+            rows = until_full(index, rows, quota.hours)
+        chosen.append(rows.astype(np.int64))
+    return np.unique(np.concatenate(chosen))
+
+
+def rows_of(index: Index, corpora: list[int]) -> tuple[np.ndarray, float]:
+    """(n,) uint32 rows of the corpora with these codes, and their hours."""
+    parts, samples = [np.zeros(0, np.uint32)], 0
+    for chunk in index.chunks():
+        is_theirs = np.isin(index.corpora.codes[chunk], corpora)
+        parts.append((np.flatnonzero(is_theirs) + chunk.start).astype(np.uint32))
+        samples += int(index.num_samples[chunk][is_theirs].sum(dtype=np.int64))
+    return np.concatenate(parts), samples / SAMPLE_RATE_HZ / 3600
+
+
+def until_full(index: Index, rows: np.ndarray, hours: float) -> np.ndarray:
+    """The first of ``rows`` (n,) that fill the hours; the last one crosses the line."""
+    samples = 0
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        lengths = index.num_samples[rows[start : start + ROWS_AT_ONCE]]
+        filled = (samples + np.cumsum(lengths, dtype=np.int64)) / SAMPLE_RATE_HZ / 3600
+        if filled[-1] >= hours:
+            return rows[: start + int(np.searchsorted(filled, hours)) + 1]
+        samples += int(lengths.sum(dtype=np.int64))
+    return rows
 
 
 def spread(total: int, count: int, seed: int) -> np.ndarray:

@@ -31,12 +31,11 @@ def stream_frames(
     Raises:
         DataError: the teacher's frames break the law by more than one, or are not finite.
     """
-    expected = index.frames
     for batch in batches(index.num_samples[rows], batch_seconds):
         chosen = rows[batch]
         frames = teacher.frames([index.audio(row) for row in chosen])
-        names = [index.utt_ids[row] for row in chosen]
-        yield Batch(rows=chosen, frames=lawful(frames, expected[chosen], names))
+        expected, names = index.frames_of(chosen), index.utt_ids[chosen]
+        yield Batch(rows=chosen, frames=lawful(frames, expected, names))
 
 
 def batches(num_samples: np.ndarray, batch_seconds: float) -> Iterator[slice]:

@@ -1,11 +1,19 @@
-"""Labels as text, ESPnet's form: ``utt 12 873 …``, sorted by utterance id; both ways exact."""
+"""Labels as text, ESPnet's form: ``utt 12 873 …``, sorted by utterance id; both ways exact.
 
+In memory: the order of the ids, 8 bytes an utterance. Import keeps the labels in a file beside
+those that it writes until all are there.
+"""
+
+import bisect
+import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
+from espnet2.data.duplicates import scratch
 from espnet2.data.index import Index
-from espnet2.data.labels import LabelStore, frames_by_shard, labels_file, shard_starts, write_labels
+from espnet2.data.labels import DTYPE, LabelStore, labels_file, write_labels
 from espnet2.tokens.quality import Counts, save_counts
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path
@@ -16,13 +24,17 @@ def export_text(index: Path, folder: Path, text: Path) -> int:
     """Write the labels of a set as text; returns the utterances."""
     opened = Index.open(index)
     store = LabelStore.open(opened, folder)
-    names = list(opened.utt_ids)
-    rows = sorted(range(len(names)), key=lambda row: names[row].encode())
     with atomic_path(text) as part, open(part, "w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(" ".join([names[row], *map(str, store.labels(row).tolist())]) + "\n")
-    log(f"{text}: {len(rows)} utterances")
-    return len(rows)
+        for row in sorted_rows(opened):
+            ids = map(str, store.labels(int(row)).tolist())
+            file.write(" ".join([opened.utt_ids[row], *ids]) + "\n")
+    log(f"{text}: {len(opened)} utterances")
+    return len(opened)
+
+
+def sorted_rows(index: Index) -> np.ndarray:
+    """(rows,) uint64: the rows in C order of their ids."""
+    return pc.sort_indices(index.table["utt_id"]).to_numpy()
 
 
 def import_text(index: Path, text: Path, folder: Path, num_clusters: int) -> int:
@@ -33,29 +45,61 @@ def import_text(index: Path, text: Path, folder: Path, num_clusters: int) -> int
             not the utterance's frames, or an id that is no cluster.
     """
     opened = Index.open(index)
-    files = {
-        shard: np.zeros(frames, dtype=np.uint16)
-        for shard, frames in frames_by_shard(opened).items()
-    }
-    row_of = {utt_id: row for row, utt_id in enumerate(opened.utt_ids)}
-    starts, frames = shard_starts(opened), opened.frames
-    with open(text, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            utt_id, _, rest = line.rstrip("\n").partition(" ")
-            row = row_of.pop(utt_id, None)
-            if row is None:
-                raise DataError(f"{text}:{number}: {utt_id} is not in the index, or came before")
-            ids = parse_ids(rest, int(frames[row]), num_clusters, f"{text}:{number}: {utt_id}")
-            files[opened.shards[row]][starts[row] : starts[row] + len(ids)] = ids
-    if row_of:
-        raise DataError(f"{text}: {len(row_of)} utterances are missing, first {next(iter(row_of))}")
-    for shard, ids in files.items():
-        rows = np.flatnonzero(opened.shards.where(shard))
-        counts = Counts.empty(num_clusters)
-        counts.add(ids, frames[rows], [opened.languages[row] for row in rows])
-        write_labels(labels_file(folder, shard), ids)
-        save_counts(labels_file(folder, shard), counts)
+    find = Finder(opened)
+    with scratch(folder / ".import") as temporary, open(temporary / "ids", "w+b") as ids:
+        with open(text, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                utt_id, _, rest = line.rstrip("\n").partition(" ")
+                row, where = find.row(utt_id), f"{text}:{number}: {utt_id}"
+                if row is None:
+                    raise DataError(f"{where} is not in the index, or came before")
+                data = parse_ids(rest, opened.frames_of(row), num_clusters, where)
+                os.pwrite(ids.fileno(), data.tobytes(), find.first_frame(row) * DTYPE.itemsize)
+        missing = np.flatnonzero(~find.is_found)
+        if len(missing):
+            first = opened.utt_ids[missing[0]]
+            raise DataError(f"{text}: {len(missing)} utterances are missing, first {first}")
+        ids.seek(0)
+        for shard in opened.each_shard():
+            data = np.frombuffer(ids.read(shard.frames * DTYPE.itemsize), DTYPE)
+            rows = slice(shard.rows.start, shard.rows.stop)
+            counts = Counts.empty(num_clusters)
+            counts.add(data, opened.frames_of(rows), opened.languages[rows])
+            write_labels(labels_file(folder, shard.name), data)
+            save_counts(labels_file(folder, shard.name), counts)
     return len(opened)
+
+
+class Finder:
+    """Rows of an index by utterance id, each once; fastest when asked in C order."""
+
+    def __init__(self, index: Index):
+        self.is_found = np.zeros(len(index), bool)
+        self._index, self._order, self._next = index, sorted_rows(index), 0
+        shards = list(index.each_shard())
+        self._firsts = np.array([shard.rows.start for shard in shards])
+        self._frames = np.cumsum([0, *(shard.frames for shard in shards)])
+
+    def row(self, utt_id: str) -> int | None:
+        """The row of an utterance; None if there is none, or if it was asked for before."""
+        if self._id_at(self._next) != utt_id:
+            places = range(len(self._order))
+            # Python compares text by code point, which is C order of UTF-8.
+            self._next = bisect.bisect_left(places, utt_id, key=self._id_at)
+            if self._id_at(self._next) != utt_id:
+                return None
+        row = int(self._order[self._next])
+        self._next += 1
+        is_new, self.is_found[row] = not self.is_found[row], True
+        return row if is_new else None
+
+    def _id_at(self, place: int) -> str | None:
+        return self._index.utt_ids[self._order[place]] if place < len(self._order) else None
+
+    def first_frame(self, row: int) -> int:
+        """The row's first frame, of all frames of the set shard by shard."""
+        shard = int(np.searchsorted(self._firsts, row, side="right")) - 1
+        return int(self._frames[shard] + self._index.label_starts[row])
 
 
 def parse_ids(text: str, frames: int, num_clusters: int, where: str) -> np.ndarray:
@@ -69,4 +113,4 @@ def parse_ids(text: str, frames: int, num_clusters: int, where: str) -> np.ndarr
         raise DataError(f"{where}: labels must be whole numbers") from None
     if frames and not 0 <= ids.min() <= ids.max() < num_clusters:
         raise DataError(f"{where}: ids must lie in 0 … {num_clusters - 1}")
-    return ids.astype(np.uint16)
+    return ids.astype(DTYPE)

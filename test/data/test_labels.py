@@ -3,27 +3,25 @@ import pickle
 import numpy as np
 import pytest
 
+from espnet2.data import index_writer
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.labels import (
     LabelsInfo,
     LabelStore,
-    frames_by_shard,
     labels_file,
-    shard_starts,
     write_info,
     write_labels,
 )
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import sha256_file
 
 LENGTHS = (16000, 399, 5200, 400, 9000, 720)
-SHARDS = ("b/shards/000.ark", "a/shards/000.ark", "b/shards/000.ark", "a/shards/001.ark")
+SHARDS = ("b/shards/000.ark", "a/shards/000.ark", "a/shards/001.ark")
 
 
 def make_index(dump, lengths=LENGTHS, name="train"):
     rows = [
         IndexedUtterance(
-            utt_id=f"utt{i}", recording=f"utt{i}", shard=SHARDS[i % len(SHARDS)], offset=0,
+            utt_id=f"utt{i}", recording=f"utt{i}", shard=SHARDS[i * 3 // len(lengths)], offset=0,
             nbytes=0, num_samples=length, language="eng", corpus="toy", speaker="s",
             content_hash="0" * 16,
         )
@@ -33,20 +31,19 @@ def make_index(dump, lengths=LENGTHS, name="train"):
     return Index.open(dump / name)
 
 
-def make_labels(index, folder, num_clusters=1000, digest=None):
+def make_labels(index, folder, num_clusters=1000):
     """Each frame's label is its place in the whole set; returns one array an utterance."""
-    ends = np.cumsum(index.frames)
-    ids = [np.arange(end - n, end) for n, end in zip(index.frames, ends, strict=True)]
-    for shard in frames_by_shard(index):
-        rows = np.flatnonzero(index.shards.where(shard))
-        write_labels(labels_file(folder, shard), np.concatenate([ids[row] for row in rows]))
-    digest = digest or sha256_file(index.path)
+    frames = index.frames_of(slice(None))
+    ids = np.split(np.arange(frames.sum()), np.cumsum(frames)[:-1])
+    for shard in index.each_shard():
+        labels = [ids[row] for row in shard.rows]
+        write_labels(labels_file(folder, shard.name), np.concatenate(labels))
     info = LabelsInfo(
         num_clusters=num_clusters,
         teacher="mfcc",
         layer=0,
         codebook_sha256="c",
-        index_sha256=digest,
+        index_sha256=index.fingerprint,
     )
     write_info(folder, info, made="here")
     return ids
@@ -59,17 +56,31 @@ def test_every_row_gets_its_own_labels_whatever_its_shard(tmp_path):
     for row in (5, 0, 3, 1, 4, 2):
         assert store.labels(row).dtype == np.uint16
         assert store.labels(row).tolist() == ids[row].tolist()
-        assert len(store.labels(row)) == index.frames[row]
+        assert len(store.labels(row)) == index.frames_of(row)
     assert (len(store), store.info.num_clusters, store.info.teacher) == (6, 1000, "mfcc")
 
 
-def test_labels_are_a_view_of_the_file_that_cannot_be_written(tmp_path):
+def test_labels_are_read_by_position_and_cannot_be_written(tmp_path):
     index = make_index(tmp_path)
     make_labels(index, tmp_path / "labels")
-    labels = LabelStore.open(index, tmp_path / "labels").labels(0)
-    assert isinstance(labels, np.memmap)
+    store = LabelStore.open(index, tmp_path / "labels")
+    labels = store.labels(0)
     with pytest.raises(ValueError, match="read-only"):
         labels[0] = 1
+    with open("/proc/self/maps") as maps:
+        assert str(tmp_path) not in maps.read()
+    labels_file(tmp_path / "labels", SHARDS[2]).unlink()
+    with pytest.raises(DataError, match=r"utt5: labels: .*a\.shards\.001\.ark\.u16"):
+        store.labels(5)
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 4])
+def test_batches_of_the_index_change_no_label(tmp_path, monkeypatch, rows_per_batch):
+    monkeypatch.setattr(index_writer, "ROWS_PER_BATCH", rows_per_batch)
+    index = make_index(tmp_path)
+    ids = make_labels(index, tmp_path / "labels")
+    store = LabelStore.open(index, tmp_path / "labels")
+    assert [store.labels(row).tolist() for row in range(6)] == [part.tolist() for part in ids]
 
 
 def test_a_store_can_be_sent_to_a_worker(tmp_path):
@@ -84,17 +95,6 @@ def test_a_shard_of_clips_too_short_for_a_frame_has_an_empty_file(tmp_path):
     index = make_index(tmp_path, lengths=(399, 1))
     make_labels(index, tmp_path / "labels")
     assert LabelStore.open(index, tmp_path / "labels").labels(1).tolist() == []
-
-
-@pytest.mark.parametrize("lengths", [(), (400,), LENGTHS, LENGTHS * 5])
-def test_starts_count_the_frames_before_a_row_in_its_shard(tmp_path, lengths):
-    index = make_index(tmp_path, lengths=lengths)
-    seen, starts = {}, []
-    for shard, frames in zip(index.shards, index.frames, strict=True):
-        starts.append(seen.get(shard, 0))
-        seen[shard] = starts[-1] + frames
-    assert shard_starts(index).tolist() == starts
-    assert frames_by_shard(index) == seen
 
 
 @pytest.mark.parametrize(("cut", "message"), [

@@ -3,10 +3,9 @@
 import numpy as np
 
 from espnet2.data.audio import encode_flac
-from espnet2.data.index import IndexedUtterance, table_of, write_index
+from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.labels import LabelsInfo, write_info, write_labels
 from espnet2.data.shards import write_record
-from espnet2.utils.files import sha256_file
 
 
 def write_set(folder, clips, labels, languages=None):
@@ -30,5 +29,5 @@ def write_set(folder, clips, labels, languages=None):
     write_info(
         folder / "labels",
         LabelsInfo(num_clusters=2500, teacher="t", layer=0, codebook_sha256="",
-                   index_sha256=sha256_file(folder / "index.arrow")),
+                   index_sha256=Index.open(folder).fingerprint),
     )  # fmt: skip

@@ -65,13 +65,15 @@ def test_a_shards_labels_are_those_of_its_utterances_alone_for_any_batch_size(tm
     index = make_set(tmp_path)
     centroids = codebook(tmp_path / "book")
     shard = "a/shards/000.ark"
-    rows = np.flatnonzero(index.shards.where(shard))
+    rows = index.shard_rows(shard)
     teacher = MfccTeacher(MfccConfig())
     alone = [exact(teacher.utterance(index.audio(row)), centroids) for row in rows]
     for seconds in (0.01, 0.7, 100.0):
         out = labels_file(tmp_path / f"labels{seconds}", shard)
         config = TokensConfig(batch_seconds=seconds)
-        result = label_shard(index.path, shard, tmp_path / "book", out, config, "cpu")
+        result = label_shard(
+            index.path, shard, (rows.start, rows.stop), tmp_path / "book", out, config, "cpu"
+        )
         ids = np.fromfile(out, dtype="<u2")
         assert ids.tolist() == np.concatenate(alone).tolist()
         assert result == {"utterances": len(rows), "frames": len(ids)}
@@ -89,14 +91,14 @@ def test_a_shards_labels_are_those_of_its_utterances_alone_for_any_batch_size(tm
 def test_a_codebook_of_another_teacher_is_refused(tmp_path, identity, dim, message):
     index = make_set(tmp_path, lengths=[400])
     codebook(tmp_path / "book", dim=dim, teacher=identity)
-    arguments = (index.path, index.shards[0], tmp_path / "book", tmp_path / "x.u16")
+    arguments = (index.path, index.shards[0], (0, 1), tmp_path / "book", tmp_path / "x.u16")
     with pytest.raises(ConfigError, match=message):
         label_shard(*arguments, TokensConfig(), "cpu")
 
 
 def test_a_damaged_codebook_is_refused(tmp_path):
     index = make_set(tmp_path, lengths=[400])
-    arguments = (index.path, index.shards[0], tmp_path / "book", tmp_path / "x.u16")
+    arguments = (index.path, index.shards[0], (0, 1), tmp_path / "book", tmp_path / "x.u16")
     with pytest.raises(DataError, match=r"no codebook.safetensors; run the kmeans stage"):
         label_shard(*arguments, TokensConfig(), "cpu")
     codebook(tmp_path / "book")

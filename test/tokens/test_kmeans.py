@@ -10,6 +10,7 @@ from espnet2.tokens.kmeans import fit_centroids, fit_codebook
 from espnet2.tokens.sample import choose, choose_rows, gather, spread
 from espnet2.tokens.teachers.mfcc import MfccConfig, MfccTeacher
 from espnet2.utils.errors import ConfigError, DataError
+from espnet2.utils.seeding import rng_for
 
 SMALL = TokensConfig(num_clusters=5, kmeans_batch=64, kmeans_epochs=5, kmeans_inits=2)
 
@@ -32,9 +33,9 @@ def test_the_codebook_says_where_it_comes_from(tmp_path):
     assert book.teacher == {"teacher": "mfcc", "layer": 0, "normalise": "mean", "smooth_frames": 1}
     assert (story["sha256"], story["seed"]) == (book.sha256, 1)
     assert story["fit"] == summary
-    assert summary["frames"] == index.frames.sum()
+    assert summary["frames"] == index.frames_of(slice(None)).sum()
     assert sum(story["sample_hours"].values()) == pytest.approx(
-        index.frames.sum() / 180000, abs=2e-3
+        index.frames_of(slice(None)).sum() / 180000, abs=2e-3
     )
 
 
@@ -73,6 +74,19 @@ def test_quotas_draw_their_hours_from_their_corpora(tmp_path):
     assert rows.tolist() == choose_rows(index, quotas, seed=1).tolist()
     assert rows.tolist() != choose_rows(index, quotas, seed=2).tolist()
     assert len(choose_rows(index, (Quota(corpora=("a",)),), seed=1)) == 20
+
+
+def test_quotas_choose_as_one_draw_over_whole_arrays_does(tmp_path, monkeypatch):
+    index = make_set(tmp_path, lengths=[500 + 37 * i for i in range(60)])
+    monkeypatch.setattr("espnet2.tokens.sample.ROWS_AT_ONCE", 4)
+    corpora, lengths = np.asarray(index.corpora), np.asarray(index.num_samples)
+    for hours in (1e-4, 3.3e-4, 1.0):
+        rows = rng_for(5, "kmeans quota", 0).permutation(np.flatnonzero(corpora == "a"))
+        filled = np.cumsum(lengths[rows]) / 16000 / 3600
+        expected = np.unique(rows[: np.searchsorted(filled, hours) + 1])
+        chosen = choose_rows(index, (Quota(corpora=("a",), hours=hours),), seed=5)
+        assert chosen.tolist() == expected.tolist()
+        assert chosen.dtype == np.int64
 
 
 def test_a_quota_for_an_unknown_corpus_or_for_nothing_is_refused(tmp_path):

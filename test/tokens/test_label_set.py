@@ -7,7 +7,7 @@ from tiny_tokens import make_set
 
 from espnet2.bin.label import shard_unit
 from espnet2.data.index import Index, write_index
-from espnet2.data.labels import LabelStore, frames_by_shard, labels_file
+from espnet2.data.labels import LabelStore, labels_file
 from espnet2.tokens.assign import label_shard
 from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.finish import finish_labels
@@ -24,9 +24,10 @@ def labelled(tmp_path):
     """A set, its codebook and its label files, before the sidecar."""
     index = make_set(tmp_path)
     fit_codebook(index.path, tmp_path / "book", CONFIG, 1, "cpu")
-    for shard in frames_by_shard(index):
-        out = labels_file(tmp_path / "labels", shard)
-        label_shard(index.path, shard, tmp_path / "book", out, CONFIG, "cpu")
+    for shard in index.each_shard():
+        out = labels_file(tmp_path / "labels", shard.name)
+        rows = (shard.rows.start, shard.rows.stop)
+        label_shard(index.path, shard.name, rows, tmp_path / "book", out, CONFIG, "cpu")
     return tmp_path, index
 
 
@@ -39,7 +40,7 @@ def test_a_finished_set_opens_and_is_described(labelled):
     figures = finish(tmp_path, index)
     store = LabelStore.open(index, tmp_path / "labels")
     ids = np.concatenate([store.labels(row) for row in range(len(index))])
-    assert figures["frames"] == len(ids) == index.frames.sum()
+    assert figures["frames"] == len(ids) == index.frames_of(slice(None)).sum()
     assert figures["used_clusters"] == len(set(ids.tolist()))
     quality = json.loads((tmp_path / "labels/quality.json").read_text())
     assert quality["majority_share"] == np.bincount(ids).max() / len(ids)
@@ -72,8 +73,8 @@ def test_a_cut_file_or_counts_of_other_labels_stop_the_stage_without_a_sidecar(l
 
 def test_dead_clusters_stop_the_stage_after_the_report(labelled, monkeypatch):
     tmp_path, index = labelled
-    for shard in frames_by_shard(index):
-        assert labels_file(tmp_path / "labels", shard).exists()
+    for shard in index.each_shard():
+        assert labels_file(tmp_path / "labels", shard.name).exists()
     monkeypatch.setattr("espnet2.tokens.quality.FRAMES_TO_JUDGE", 1)
     monkeypatch.setattr("espnet2.tokens.finish.summary", lambda c: {**BAD, "frames": 10**6})
     with pytest.raises(DataError, match="3 of 5 clusters have no frame"):
@@ -99,9 +100,10 @@ def test_text_and_label_files_are_exact_inverses(labelled):
     assert spoken == {name: store.labels(i).tolist() for i, name in enumerate(index.utt_ids)}
     (tmp_path / "shuffled").write_text("\n".join(lines[::-1]) + "\n")
     import_text(index.path, tmp_path / "shuffled", tmp_path / "again", 5)
-    for shard in frames_by_shard(index):
-        for path in (labels_file(tmp_path / "labels", shard),):
-            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    for shard in index.each_shard():
+        path = labels_file(tmp_path / "labels", shard.name)
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    assert not (tmp_path / "again/.import").exists()
     finish_labels(index.path, tmp_path / "again", tmp_path / "book", 0.1)
     export_text(index.path, tmp_path / "again", tmp_path / "text2")
     assert (tmp_path / "text2").read_bytes() == (tmp_path / "text").read_bytes()
@@ -130,16 +132,30 @@ def test_text_that_does_not_fit_is_refused_with_its_line(labelled, edit, message
         import_text(index.path, tmp_path / "text", tmp_path / "again", 5)
 
 
+def fingerprints(index, args):
+    shards = list(index.each_shard())
+    return {s.name: fingerprint(shard_unit(index, s, CONFIG, args)) for s in shards}
+
+
 def test_a_shards_unit_follows_its_own_audio_and_nothing_else(labelled):
     tmp_path, index = labelled
     args = Namespace(index=index.path, codebook=tmp_path / "book", out=tmp_path / "s/labels/x",
                      ngpu=0)  # fmt: skip
-    before = {s: fingerprint(shard_unit(index, s, CONFIG, args)) for s in frames_by_shard(index)}
+    before = fingerprints(index, args)
     table = index.table.to_pylist()
-    table[0]["content_hash"] = "f" * 16
+    table[0]["content_hash"] = 2**64 - 1
     write_index(tmp_path / "train/index.arrow", index.table.from_pylist(table, index.table.schema))
     changed = Index.open(tmp_path / "train")
-    after = {s: fingerprint(shard_unit(changed, s, CONFIG, args)) for s in before}
+    after = fingerprints(changed, args)
     assert [s for s in before if before[s] != after[s]] == [index.shards[0]]
     batch = TokensConfig(**{**CONFIG.__dict__, "batch_seconds": 1.0})
-    assert fingerprint(shard_unit(changed, index.shards[0], batch, args)) == after[index.shards[0]]
+    first = next(changed.each_shard())
+    assert fingerprint(shard_unit(changed, first, batch, args)) == after[first.name]
+
+
+def test_an_index_that_changed_under_the_stage_is_noticed(labelled):
+    tmp_path, index = labelled
+    first, second, *_ = index.each_shard()
+    rows = (first.rows.start, second.rows.start + 1)
+    with pytest.raises(DataError, match="changed since the stage began; start the label stage"):
+        label_shard(index.path, first.name, rows, tmp_path / "book", tmp_path / "x", CONFIG, "cpu")

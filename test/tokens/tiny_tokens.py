@@ -45,5 +45,6 @@ def make_set(dump, name="train", lengths=LENGTHS, seed=0):
         )
     for ark in arks.values():
         ark.close()
+    rows.sort(key=lambda row: SHARDS.index(row.shard))  # the rows of a shard follow each other
     write_index(dump / name / "index.arrow", table_of(rows))
     return Index.open(dump / name)

@@ -7,11 +7,10 @@ from espnet2.data.audio import content_hash, encode_flac
 from espnet2.data.banks import Clip, write_bank
 from espnet2.data.config import PlanConfig
 from espnet2.data.frames import num_frames
-from espnet2.data.index import IndexedUtterance, table_of, write_index
+from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.labels import LabelsInfo, write_info, write_labels
 from espnet2.data.plan import build_plan
 from espnet2.data.shards import write_record
-from espnet2.utils.files import sha256_file
 
 TAG, NUM_CLUSTERS, SHARD = "tiny", 4, "toy/shards/000.ark"
 
@@ -73,7 +72,7 @@ def make_set(dump, name, count):
     write_index(dump / name / "index.arrow", table_of(rows))
     folder = dump / name / "labels" / TAG
     write_labels(folder / f"{shard.replace('/', '.')}.u16", np.concatenate(labels))
-    index_hash = sha256_file(dump / name / "index.arrow")
+    index_hash = Index.open(dump / name).fingerprint
     write_info(
         folder,
         LabelsInfo(
