@@ -24,7 +24,8 @@ SUFFIXES = {
     ".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".sph", ".w64",
 }  # fmt: skip
 MUSAN_PARTS = {"music", "noise", "speech"}
-SLR28_PARTS = {"simulated_rirs", "real_rirs_isotropic_noises", "pointsource_noises"}
+SLR28_REAL = "real_rirs_isotropic_noises"
+SLR28_PARTS = {"simulated_rirs", SLR28_REAL, "pointsource_noises"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,8 @@ def audio_files(folders: list[str], role: Role, musan_parts: list[str]) -> Itera
             raise ConfigError(f"augment.{role}_dirs: {folder}: no such folder")
         found = 0
         for path, kind in walk(folder, role, musan_parts, kind="folder"):
-            yield BankFile(path=path, name=path.relative_to(folder).as_posix(), kind=kind)
+            name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
+            yield BankFile(path=path, name=name, kind=kind)
             found += 1
         if not found:
             raise ConfigError(f"augment.{role}_dirs: {folder} holds no {WANTED[role]}")
@@ -56,13 +58,14 @@ def audio_files(folders: list[str], role: Role, musan_parts: list[str]) -> Itera
 
 def walk(folder: Path, role: Role, musan_parts: list[str], kind: str) -> Iterator[tuple[Path, str]]:
     """(file, kind) of a folder, by the rules of the data set it is."""
+    if folder.name == SLR28_REAL:
+        for path in listed(folder / f"{role}_list"):
+            yield path, "slr28/real" if role == "rir" else "slr28/isotropic"
+        return
     with os.scandir(folder) as scan:
         entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
     entries = [entry for entry in entries if not entry.name.startswith(".")]
     names = {entry.name for entry in entries if entry.is_dir()}
-    if names & SLR28_PARTS:
-        yield from walk_slr28(folder, names, role)
-        return
     for entry in entries:
         path = Path(entry.path)
         if entry.is_dir():
@@ -74,6 +77,9 @@ def walk(folder: Path, role: Role, musan_parts: list[str], kind: str) -> Iterato
 
 def rule_of(name: str, names: set[str], role: Role, musan_parts: list[str]) -> str | None:
     """The kind of what a folder holds, judged by the folders beside it; None to leave it out."""
+    if names & SLR28_PARTS:
+        simulated = "simulated_rirs" if role == "rir" else "pointsource_noises"
+        return f"slr28/{name}" if name in (simulated, SLR28_REAL) else None
     if names >= MUSAN_PARTS:
         return f"musan/{name}" if role == "noise" and name in musan_parts else None
     has_noise = any(other.startswith("noise") for other in names)
@@ -81,18 +87,6 @@ def rule_of(name: str, names: set[str], role: Role, musan_parts: list[str]) -> s
         wanted = "noise" if role == "noise" else "impulse_responses"
         return "dns" if name.startswith(wanted) else None
     return "any"
-
-
-def walk_slr28(folder: Path, names: set[str], role: Role) -> Iterator[tuple[Path, str]]:
-    """OpenSLR-28: simulated and real rooms, or point-source and isotropic noises."""
-    part = {"rir": "simulated_rirs", "noise": "pointsource_noises"}[role]
-    if part in names:
-        for path, _ in walk(folder / part, role, [], kind="slr28"):
-            yield path, f"slr28/{part}"
-    if "real_rirs_isotropic_noises" in names:
-        real = folder / "real_rirs_isotropic_noises"
-        for path in listed(real / f"{role}_list"):
-            yield path, "slr28/real" if role == "rir" else "slr28/isotropic"
 
 
 def listed(path: Path) -> list[Path]:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from espnet2.data.bank_folders import audio_files, listing_digest
@@ -83,6 +85,20 @@ def test_the_rooms_of_dns_may_lie_in_the_layout_of_openslr(tmp_path):
     )
     assert list(found(tmp_path, "rir")) == [f"{inner}/b.wav"]
     assert list(found(tmp_path, "noise")) == ["datasets/noise/n.wav"]
+
+
+def test_a_part_of_openslr_may_be_given_alone(archive):
+    real = archive / "RIRS_NOISES/real_rirs_isotropic_noises"
+    assert found(real, "rir") == {"air_type1_aula.wav": "slr28/real"}
+    assert found(real, "noise") == {"RVB2014_noise_1.wav": "slr28/isotropic"}
+    assert len(found(archive / "RIRS_NOISES/simulated_rirs", "rir")) == 1
+
+
+def test_a_name_that_is_not_utf8_is_spelled_out(tmp_path):
+    (tmp_path / os.fsdecode(b"\xff.wav")).touch()
+    (file,) = audio_files([str(tmp_path)], "noise", [])
+    assert file.name == "\\xff.wav"
+    assert len(listing_digest([file])) == 64
 
 
 def test_any_other_folder_gives_all_its_audio_in_byte_order(tmp_path):
