@@ -19,7 +19,6 @@ import soxr
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.parquet import estimated_seconds, is_parquet
 from espnet2.data.sources import is_seekable, open_seekable, read_bytes
-from espnet2.data.sources import source_file as source_file
 from espnet2.utils.errors import DataError
 
 PCM_SCALE = 32768.0  # what libsndfile multiplies floats by when it writes 16-bit integers

@@ -1,17 +1,32 @@
-"""Which utterance goes into which shard: ``shards/NNN.tsv``, split by seconds of audio."""
+"""Which utterance goes into which shard: ``shards/NNN.tsv``, split by seconds of audio.
 
+Utterances are streamed in C order, and beside them the manifests of an earlier run, for the lengths
+they know. What stays in memory is one shard's utterances, and a digest a shard.
+"""
+
+import filecmp
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from espnet2.data.audio import duration_s, source_file
-from espnet2.data.kaldi import Utterance, read_kaldi
+from espnet2.data.audio import duration_s
+from espnet2.data.config import FormatConfig
+from espnet2.data.kaldi import Utterance, check_kaldi, iter_kaldi, shown
+from espnet2.data.pipes import is_pipe
+from espnet2.data.sources import source_path
 from espnet2.data.tsv import read_rows, write_rows
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import sha256_text
 
 MANIFEST_COLUMNS = (
     "utt_id", "recording", "source", "start_s", "end_s", "language", "speaker", "bytes", "seconds"
 )  # fmt: skip
+SAME_AUDIO = ("utt_id", "source", "start_s", "end_s", "bytes")
+MAX_UTTERANCES = 100_000  # in a shard, whatever their length: missing audio has none
+COMMAND_S = 10.0  # taken for the length of a command's audio, which only running it would tell
 
 
 class Share(NamedTuple):
@@ -22,82 +37,156 @@ class Share(NamedTuple):
     changed: int  # time of the file's last change, in ns
     seconds: float
 
+    def row(self) -> tuple[str, ...]:
+        """The values of MANIFEST_COLUMNS."""
+        u = self.utterance
+        end_s = "" if u.end_s is None else repr(u.end_s)
+        return (u.utt_id, u.recording, u.source, repr(u.start_s), end_s, u.language, u.speaker,
+                str(self.nbytes), repr(self.seconds))  # fmt: skip
 
-def plan_shards(data: Path, out: Path, shard_hours: float) -> dict[Path, str]:
+
+def plan_shards(data: Path, out: Path, config: FormatConfig) -> dict[Path, str]:
     """Write ``shards/NNN.tsv``, the utterances of each shard, in C order of the ids.
 
-    Durations come from utt2dur, from the segments, from an earlier plan, or from audio headers.
-    Returns manifest -> digest of its audio files' sizes and times of change.
+    Lengths come from utt2dur, from the segments, from an earlier plan, from audio headers or, in
+    Parquet, from the size of a row. Returns manifest -> digest of its rows and of the times of
+    change of its audio. Raises DataError when ``data`` is not a valid directory; an earlier plan
+    then stays as it is.
     """
-    known = known_durations(out)
-    shards, total_s = [[]], 0.0
-    for utterance in read_kaldi(data):
-        size, changed = file_stamp(utterance.source)
-        seconds = seconds_of(utterance, size, known)
-        if shards[-1] and total_s + seconds > shard_hours * 3600:
-            shards.append([])
-            total_s = 0.0
-        shards[-1].append(Share(utterance, size, changed, seconds))
-        total_s += seconds
-    remove_stale(out, len(shards))
-    return {
-        write_manifest(out, number, shard): sha256_text("\n".join(str(s.changed) for s in shard))
-        for number, shard in enumerate(shards)
-    }
+    shards = out / "shards"
+    staged = shards / ".plan"  # the earlier manifests are read while the new ones are written
+    shutil.rmtree(staged, ignore_errors=True)
+    utterances = with_lengths(valid(data, config.allow_pipes), EarlierLengths(shards))
+    keep_together = data.name in config.vad_corpora
+    digests = {}
+    for number, shard in enumerate(split(utterances, config.shard_hours * 3600, keep_together)):
+        name = f"{number:03d}.tsv"
+        write_rows(staged / name, MANIFEST_COLUMNS, (share.row() for share in shard))
+        digests[shards / name] = digest_of(shard)
+    for path in digests:
+        replace_if_new(staged / path.name, path)
+    shutil.rmtree(staged)
+    remove_stale(shards, len(digests))
+    return digests
+
+
+def valid(data: Path, allow_pipes: bool) -> Iterator[Utterance]:
+    """The utterances of a directory. Raises DataError that lists all its problems."""
+    try:
+        yield from iter_kaldi(data, allow_pipes)
+    except DataError as error:
+        problems = check_kaldi(data, allow_pipes) or [str(error)]
+        raise DataError(f"{data} is not a valid data directory:\n  {shown(problems)}") from None
+
+
+def with_lengths(utterances: Iterable[Utterance], earlier: "EarlierLengths") -> Iterator[Share]:
+    """The utterances with size, time and seconds of their audio."""
+    stamp = functools.lru_cache(maxsize=1024)(stamp_of)  # arks and Parquet files hold many
+    for utterance in utterances:
+        size, changed = stamp(source_path(utterance.source))
+        share = Share(utterance, size, changed, stated_seconds(utterance))
+        if share.seconds is None:
+            share = share._replace(seconds=earlier.seconds(share))
+        if share.seconds is None:
+            share = share._replace(seconds=seconds_of(utterance))
+        yield share
 
 
 def file_stamp(source: str) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns of the file behind a source."""
+    return stamp_of(source_path(source))
+
+
+def stamp_of(path: str) -> tuple[int, int]:
     """Size in bytes and time of the last change in ns; (-1, 0) for a missing file."""
     try:
-        stat = source_file(source).stat()
+        about = os.stat(path)
     except OSError:
         return -1, 0
-    return stat.st_size, stat.st_mtime_ns
+    return about.st_size, about.st_mtime_ns
 
 
-def seconds_of(utterance: Utterance, size: int, known: dict[tuple[str, str], float]) -> float:
-    """Seconds of an utterance for sharing out the work; 0 when its audio cannot be opened."""
+def stated_seconds(utterance: Utterance) -> float | None:
+    """Seconds according to utt2dur or to the segment; None if neither says."""
     if utterance.duration_s is not None:
         return utterance.duration_s
-    if utterance.end_s is not None:
-        return utterance.end_s - utterance.start_s
-    key = (utterance.source, str(size))
-    if key not in known:
-        try:
-            known[key] = duration_s(utterance.source)
-        except (OSError, DataError):
-            known[key] = 0.0
-    return max(known[key] - utterance.start_s, 0.0)
+    return None if utterance.end_s is None else utterance.end_s - utterance.start_s
 
 
-def known_durations(out: Path) -> dict[tuple[str, str], float]:
-    """(source, bytes) -> seconds of the whole file, from the manifests of an earlier run."""
-    manifests = [path for path in (out / "shards").glob("*.tsv") if path.stem.isdigit()]
-    rows = [row for path in manifests for row in read_rows(path)]
-    return {
-        (row["source"], row["bytes"]): float(row["seconds"])
-        for row in rows
-        if not row["end_s"] and float(row["start_s"]) == 0
-    }
+def seconds_of(utterance: Utterance) -> float:
+    """Seconds of an utterance for sharing out the work; 0 when its audio cannot be opened."""
+    stated = stated_seconds(utterance)
+    if stated is not None:
+        return stated
+    if is_pipe(utterance.source):
+        return COMMAND_S
+    try:
+        return max(duration_s(utterance.source) - utterance.start_s, 0.0)
+    except (OSError, DataError):
+        return 0.0
 
 
-def write_manifest(out: Path, number: int, shard: list[Share]) -> Path:
-    """Write the utterances of one shard; returns the path."""
-    rows = []
-    for u, nbytes, _, seconds in shard:
-        end_s = "" if u.end_s is None else repr(u.end_s)
-        rows.append(
-            (u.utt_id, u.recording, u.source, repr(u.start_s), end_s, u.language, u.speaker,
-             nbytes, repr(seconds))
-        )  # fmt: skip
-    path = out / "shards" / f"{number:03d}.tsv"
-    write_rows(path, MANIFEST_COLUMNS, rows)
-    return path
+class EarlierLengths:
+    """Seconds of utterances according to the manifests of an earlier run, asked in C order."""
+
+    def __init__(self, shards: Path):
+        numbered = [path for path in shards.glob("*.tsv") if path.stem.isdigit()]
+        manifests = sorted(numbered, key=lambda path: int(path.stem))
+        self._rows = (row for path in manifests for row in read_rows(path))
+        self._row = next(self._rows, None)
+
+    def seconds(self, share: Share) -> float | None:
+        """Seconds, if the same stretch of the same source with as many bytes was there."""
+        wanted = share.utterance.utt_id.encode()
+        while self._row is not None and self._row["utt_id"].encode() < wanted:
+            self._row = next(self._rows, None)
+        if self._row is None:
+            return None
+        asked = dict(zip(MANIFEST_COLUMNS, share.row(), strict=True))
+        is_same = all(self._row[name] == asked[name] for name in SAME_AUDIO)
+        return float(self._row["seconds"]) if is_same else None
 
 
-def remove_stale(out: Path, count: int) -> None:
+def split(shares: Iterable[Share], shard_s: float, keep_together: bool) -> Iterator[list[Share]]:
+    """The utterances of one shard after the other, of at most ``shard_s`` seconds if more than one.
+
+    keep_together: recordings are to be cut, and the segments of all shards are to be in C order.
+    Those of ``a`` and of ``a-1`` may be interleaved, so such neighbours share a shard.
+    """
+    shard: list[Share] = []
+    total_s, head = 0.0, ""
+    for share in shares:
+        utt_id = share.utterance.utt_id
+        joined = bool(keep_together and head and utt_id.startswith(head)
+                      and utt_id[len(head)] <= "-")  # fmt: skip
+        head = head if joined else utt_id
+        is_full = total_s + share.seconds > shard_s or len(shard) >= MAX_UTTERANCES
+        if shard and is_full and not joined:
+            yield shard
+            shard, total_s = [], 0.0
+        shard.append(share)
+        total_s += share.seconds
+    if shard:
+        yield shard
+
+
+def digest_of(shard: list[Share]) -> str:
+    """Digest of a manifest's rows, and of when the audio changed."""
+    digest = hashlib.sha256()
+    for share in shard:
+        digest.update("\t".join((*share.row(), f"{share.changed}\n")).encode())
+    return digest.hexdigest()
+
+
+def replace_if_new(new: Path, path: Path) -> None:
+    """Move ``new`` to ``path`` unless that holds the same."""
+    if not path.is_file() or not filecmp.cmp(new, path, shallow=False):
+        os.replace(new, path)
+
+
+def remove_stale(shards: Path, count: int) -> None:
     """Delete shards of an earlier run beyond the ``count`` of this one."""
-    for path in (out / "shards").glob("*"):
+    for path in shards.iterdir():
         number = path.name.lstrip(".").split(".")[0]
         if number.isdigit() and int(number) >= count:
             path.unlink()

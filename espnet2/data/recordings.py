@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet2.data.audio import load_audio
-from espnet2.data.kaldi import Table, Utterance, check_sources, read_segments, shown
-from espnet2.data.manifest import file_stamp, seconds_of
+from espnet2.data.kaldi import Utterance, shown
+from espnet2.data.kaldi_rows import Span, check_source, note_unknown_recording, parse_span
+from espnet2.data.kaldi_tables import Problems, checked_entries
+from espnet2.data.manifest import seconds_of
 from espnet2.data.tsv import Dropped
 from espnet2.utils.errors import DataError
 
@@ -18,21 +20,29 @@ def listed(wav_scp: Path, segments: Path | None = None) -> list[Utterance]:
 
     Raises DataError listing the problems, each with file and line; OSError without the file.
     """
-    problems: list[str] = []
-    wav = Table(wav_scp, problems).read()
-    check_sources(wav)
-    parts = {key: (key, 0.0, None) for key in wav}
+    problems = Problems()
+    sources: dict[str, str] = {}
+    for entry in checked_entries(wav_scp, problems):
+        check_source(wav_scp, entry, False, problems)
+        sources[entry.key] = entry.value
+    parts = {key: Span(key, 0.0, None) for key in sources}
     if segments is not None:
-        parts = read_segments(segments, wav, problems)
-        if parts is None:
+        if not segments.is_file():
             raise DataError(f"{segments}: no such file; --segments names a Kaldi segments file")
+        parts = {}
+        for entry in checked_entries(segments, problems):
+            span = parse_span(segments, entry, problems)
+            if span is not None and span.recording not in sources:
+                note_unknown_recording(segments, entry, span, problems)
+            elif span is not None:
+                parts[entry.key] = span
     if not parts:
-        problems.append(f"{segments or wav_scp}: no utterances")
+        problems.add(segments or wav_scp, None, "no utterances")
     if problems:
-        raise DataError(f"{wav_scp} cannot be used:\n  {shown(problems)}")
+        raise DataError(f"{wav_scp} cannot be used:\n  {shown(problems.messages())}")
     return [
         Utterance(
-            utt_id=key, recording=recording, source=wav[recording].value, start_s=start, end_s=end,
+            utt_id=key, recording=recording, source=sources[recording], start_s=start, end_s=end,
             speaker=key,
         )
         for key, (recording, start, end) in parts.items()
@@ -59,14 +69,8 @@ def plain_files(paths: Sequence[Path]) -> list[Utterance]:
 
 
 def with_durations(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """The utterances with seconds from segments or audio headers; 0 where a file cannot be opened.
-
-    (A record of an ark is read to the end for it.)
-    """
-    known: dict[tuple[str, str], float] = {}
-    return [
-        replace(u, duration_s=seconds_of(u, file_stamp(u.source)[0], known)) for u in utterances
-    ]
+    """The utterances with seconds from segments or audio headers; 0 where one cannot be opened."""
+    return [replace(u, duration_s=seconds_of(u)) for u in utterances]
 
 
 def usable_audio(utterance: Utterance, shortest: int) -> np.ndarray | Dropped:

@@ -19,18 +19,26 @@ from espnet2.data.pipes import is_pipe, run_pipe
 from espnet2.utils.errors import DataError
 
 _ARK_ADDRESS = re.compile(r"^(?P<ark>.+):(?P<offset>\d+)$")
+_SURE = (".ark", ".parquet")  # ends of a file in an address; others may be a path with a colon
 
 
 def ark_address(source: str) -> tuple[str, int] | None:
     """File and offset of ``shard.ark:1234``; None for a path, even one that looks like it."""
     match = _ARK_ADDRESS.match(source)
-    return (match["ark"], int(match["offset"])) if match and not os.path.exists(source) else None
+    if match is None or not (match["ark"].endswith(_SURE) or not os.path.exists(source)):
+        return None
+    return match["ark"], int(match["offset"])
+
+
+def source_path(source: str) -> str:
+    """The file behind an address: ``a.wav``, ``shard.ark:1234`` or ``rows.parquet:7``."""
+    address = ark_address(source)
+    return address[0] if address else source
 
 
 def source_file(source: str) -> Path:
-    """The file behind an address: ``a.wav``, ``shard.ark:1234`` or ``rows.parquet:7``."""
-    address = ark_address(source)
-    return Path(address[0] if address else source)
+    """The same as a Path."""
+    return Path(source_path(source))
 
 
 def read_bytes(source: str, allow_pipes: bool = False) -> bytes:
