@@ -1,16 +1,24 @@
-"""Crop lengths that lose little audio, the buckets they make, and how often an utterance appears
-in a pass."""
+"""Buckets of utterances with one crop length: which there are, and the rows of each, streamed.
 
+Two walks over the index. The first counts the lengths; crop lengths, buckets and their places in
+rows.npy follow from the counts. The second writes each chunk's rows to the places of their buckets.
+Memory: a chunk of rows (``Index.chunks``, 2**18) at ``max_repeats`` entries each and the counts of
+lengths, some 30 MB at the defaults, whatever the size of the set.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from espnet2.data.config import PlanConfig
-from espnet2.data.frames import HOP_SAMPLES, RECEPTIVE_SAMPLES, SAMPLE_RATE_HZ
+from espnet2.data.crop_lengths import crop_lengths, longest_hops
+from espnet2.data.frames import HOP_SAMPLES
 from espnet2.data.index import Index
+from espnet2.data.npy_writer import npy_writer
+from espnet2.data.repeats import Repeats
 from espnet2.data.tsv import Dropped
-from espnet2.utils.errors import ConfigError
-from espnet2.utils.seeding import rng_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,53 +33,77 @@ class Bucket:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a mode of planning (buckets or packing) decides about a set."""
+    """What a mode of planning (buckets or packing) decided and wrote."""
 
-    arrays: dict[str, np.ndarray]  # contents of <name>.npy
+    arrays: tuple[str, ...]  # the <name>.npy it wrote
     buckets: list[Bucket]
-    repeats: np.ndarray  # (rows,) times each utterance appears in a pass
-    reads: np.ndarray  # (rows,) times it is read in a pass
-    dropped: list[Dropped]
+    drawn_samples: int  # of one pass, repeats included, before anything is cut off
+    audio_bytes: int  # read in one pass
+    most_repeats: int  # of one utterance in a pass
+    num_dropped: int
+    dropped: Iterable[Dropped]  # streamed
 
 
-def fill_buckets(index: Index, repeats: np.ndarray, config: PlanConfig, seed: int) -> Draft:
-    """Plan buckets of utterances. repeats: (rows,) times to use each; the seed is not needed."""
-    lengths = np.repeat(index.num_samples, repeats)
-    edges = crop_lengths(lengths, config) if len(index) else np.zeros(0, np.int64)
-    bucket_of = np.searchsorted(edges, index.num_samples, side="right") - 1  # (rows,)
-    short = np.flatnonzero(bucket_of < 0)
-    repeats = np.where(bucket_of < 0, 0, repeats)
-    bucket_of = merge_small(bucket_of, repeats, len(edges), config.batch_multiple)
-    rows, buckets = [np.zeros(0, np.uint32)], []
-    for number, length in enumerate(edges):
-        members = np.flatnonzero(bucket_of == number)
-        entries = np.repeat(members, repeats[members]).astype(np.uint32)
-        if len(entries):
-            first = buckets[-1].first + buckets[-1].count if buckets else 0
-            batch = batch_size(int(length), len(entries), config)
-            buckets.append(
-                Bucket(num_samples=int(length), first=first, count=len(entries), batch=batch)
-            )
-            rows.append(entries)
+def fill_buckets(index: Index, repeats: Repeats, config: PlanConfig, out: Path) -> Draft:
+    """Choose buckets for the utterances of a set and write OUT/rows.npy.
+
+    rows.npy holds, bucket by bucket, ascending uint32 rows of the index; the repeats of a row are
+    neighbours.
+    """
+    lengths = count_lengths(index, repeats, longest_hops(config))
+    edges = crop_lengths(lengths, config)
+    buckets, bucket_of = choose_buckets(lengths, edges, config)
+    with npy_writer(out / "rows.npy", np.uint32, sum(b.count for b in buckets)) as put:
+        totals = write_rows(index, repeats, buckets, bucket_of, put)
     return Draft(
-        arrays={"rows": np.concatenate(rows)},
+        arrays=("rows",),
         buckets=buckets,
-        repeats=repeats,
-        reads=repeats,
-        dropped=too_short(index, short, edges),
+        dropped=too_short(index, int(edges[0])) if totals["num_dropped"] else [],
+        **totals,
     )
 
 
-def merge_small(
-    bucket_of: np.ndarray, repeats: np.ndarray, count: int, batch_multiple: int
-) -> np.ndarray:
-    """Move buckets too small for one batch into the next shorter one; (rows,) bucket numbers."""
-    bucket_of = bucket_of.copy()
-    for number in range(count - 1, 0, -1):
-        members = bucket_of == number
-        if repeats[members].sum() < batch_multiple:
-            bucket_of[members] = number - 1
-    return bucket_of
+def count_lengths(index: Index, repeats: Repeats, longest: int) -> np.ndarray:
+    """(longest + 1,) int64 utterances of each length in whole hops, repeats included; longer ones
+    count as the longest."""
+    counts = np.zeros(longest + 1, np.int64)
+    for rows, times in repeats:
+        hops = hops_of(index, rows, longest)
+        counts += np.bincount(hops, times, longest + 1).astype(np.int64)
+    return counts
+
+
+def hops_of(index: Index, rows: slice, longest: int) -> np.ndarray:
+    """(rows,) lengths in whole hops, at most ``longest``."""
+    return np.minimum(index.num_samples[rows] // HOP_SAMPLES, longest)
+
+
+def choose_buckets(
+    lengths: np.ndarray, edges: np.ndarray, config: PlanConfig
+) -> tuple[list[Bucket], np.ndarray]:
+    """Buckets that hold something, and (hops,) the one for each length; -1 where too short.
+
+    lengths: (hops,) utterances of each length. edges: (lengths,) ascending crop lengths in hops.
+    A bucket with fewer than ``batch_multiple`` utterances joins the next shorter one.
+    """
+    bucket_of = np.searchsorted(edges, np.arange(len(lengths)), side="right") - 1
+    is_used = bucket_of >= 0
+    counts = np.bincount(bucket_of[is_used], lengths[is_used], len(edges)).astype(np.int64)
+    joins = np.arange(len(edges))  # (lengths,)
+    for number in range(len(edges) - 1, 0, -1):
+        if counts[number] < config.batch_multiple:
+            joins[joins == number] = number - 1
+            counts[number - 1] += counts[number]
+            counts[number] = 0
+    buckets, first = [], 0
+    place = np.full(len(edges) + 1, -1)  # of each crop length in the list; the last for -1
+    for number in np.flatnonzero(counts):
+        count, num_samples = int(counts[number]), int(edges[number]) * HOP_SAMPLES
+        batch = batch_size(num_samples, count, config)
+        place[number] = len(buckets)
+        buckets.append(Bucket(num_samples=num_samples, first=first, count=count, batch=batch))
+        first += count
+    return buckets, place[np.append(joins, -1)[bucket_of]]
 
 
 def batch_size(num_samples: int, count: int, config: PlanConfig) -> int:
@@ -82,78 +114,38 @@ def batch_size(num_samples: int, count: int, config: PlanConfig) -> int:
     return max(min(fits, count // multiple * multiple), multiple)
 
 
-def too_short(index: Index, short: np.ndarray, edges: np.ndarray) -> list[Dropped]:
-    """Rows of dropped.tsv for utterances under the shortest bucket."""
-    return [
-        Dropped(
-            utt_id=index.utt_ids[i], reason="shorter than the shortest bucket",
-            detail=f"{index.num_samples[i]} of {edges[0]} samples",
-        )
-        for i in short
-    ]  # fmt: skip
+def write_rows(
+    index: Index, repeats: Repeats, buckets: list[Bucket], bucket_of: np.ndarray, put
+) -> dict[str, int]:
+    """Put every row into its bucket's part of rows.npy; returns the sums of a Draft."""
+    totals = {"drawn_samples": 0, "audio_bytes": 0, "most_repeats": 1, "num_dropped": 0}
+    filled = [bucket.first for bucket in buckets]
+    for rows, times in repeats:
+        bucket = bucket_of[hops_of(index, rows, len(bucket_of) - 1)]  # (rows,)
+        times = np.where(bucket < 0, 0, times)
+        order = np.argsort(bucket, kind="stable")
+        entries = np.repeat(rows.start + order, times[order])
+        counts = np.bincount(bucket[bucket >= 0], times[bucket >= 0], len(buckets)).astype(int)
+        ends = np.cumsum(counts)
+        for number in np.flatnonzero(counts):
+            put(filled[number], entries[ends[number] - counts[number] : ends[number]])
+            filled[number] += int(counts[number])
+        totals["drawn_samples"] += int(index.num_samples[rows].astype(np.int64) @ times)
+        totals["audio_bytes"] += int(index.nbytes[rows].astype(np.int64) @ times)
+        totals["most_repeats"] = max(totals["most_repeats"], int(times.max(initial=1)))
+        totals["num_dropped"] += int((bucket < 0).sum())
+    return totals
 
 
-def crop_lengths(num_samples: np.ndarray, config: PlanConfig) -> np.ndarray:
-    """(buckets,) ascending crop lengths in samples, multiples of 320.
-
-    num_samples: (utterances,) lengths, repeats included. Raises ConfigError when one utterance
-    a rank does not fit into ``batch_bins``.
-    """
-    longest = config.batch_bins // config.batch_multiple // HOP_SAMPLES  # in hops
-    if longest * HOP_SAMPLES < RECEPTIVE_SAMPLES:
-        raise ConfigError(
-            f"plan: batch_bins {config.batch_bins} holds no {config.batch_multiple} "
-            f"(batch_multiple) utterances of one frame; raise batch_bins"
-        )
-    if config.bucket_s:
-        lengths = np.unique(np.rint(np.array(config.bucket_s) * SAMPLE_RATE_HZ / HOP_SAMPLES))
-        if lengths[0] < 2 or lengths[-1] > longest:
-            raise ConfigError(
-                f"plan: bucket_s {config.bucket_s} must lie between 0.04 s and batch_bins / "
-                f"batch_multiple = {longest * HOP_SAMPLES / SAMPLE_RATE_HZ:g} s"
+def too_short(index: Index, shortest: int) -> Iterator[Dropped]:
+    """Rows of dropped.tsv for utterances under the shortest crop length, in hops."""
+    for rows in index.chunks():
+        lengths = index.num_samples[rows]
+        (short,) = np.nonzero(lengths // HOP_SAMPLES < shortest)
+        names = index.utt_ids[rows.start + short]
+        for utt_id, num_samples in zip(names, lengths[short], strict=True):
+            yield Dropped(
+                utt_id=utt_id,
+                reason="shorter than the shortest bucket",
+                detail=f"{num_samples} of {shortest * HOP_SAMPLES} samples",
             )
-        return lengths.astype(np.int64) * HOP_SAMPLES
-    longest = min(longest, int(config.max_crop_s * SAMPLE_RATE_HZ) // HOP_SAMPLES)
-    hops = np.clip(num_samples // HOP_SAMPLES, 2, longest)
-    return best_edges(hops, config.num_buckets) * HOP_SAMPLES
-
-
-def best_edges(hops: np.ndarray, count: int) -> np.ndarray:
-    """At most ``count`` lengths such that cutting each of ``hops`` down to the next one loses
-    the least in all (dynamic programming over the distinct lengths). All in hops."""
-    sizes, counts = np.unique(hops, return_counts=True)  # (G,) ascending
-    number = np.concatenate([[0], np.cumsum(counts)])  # utterances before each size
-    total = np.concatenate([[0], np.cumsum(counts * sizes)])  # their hops
-    # loss[i, j]: cutting the sizes i..j-1 down to size i; infinite where j <= i.
-    loss = (total[None, :] - total[:-1, None]).astype(np.float64)
-    loss -= sizes[:, None] * (number[None, :] - number[:-1, None])
-    loss[np.arange(len(sizes))[:, None] >= np.arange(len(sizes) + 1)[None, :]] = np.inf
-    best, choice = loss[0].copy(), [np.zeros(len(sizes) + 1, np.int64)]
-    for _ in range(min(count, len(sizes)) - 1):
-        extended = best[:-1, None] + loss  # the last bucket starts at i
-        choice.append(extended.argmin(axis=0))
-        best = extended.min(axis=0)
-    edges, end = [], len(sizes)
-    for starts in reversed(choice):
-        end = int(starts[end])
-        edges.append(sizes[end])
-    return np.array(edges[::-1], np.int64)
-
-
-def repeat_counts(index: Index, config: PlanConfig, seed: int) -> np.ndarray:
-    """(rows,) times each utterance appears in a pass, at least 1.
-
-    A language holding ``h`` hours is drawn in proportion to ``h ** language_temperature``, and a
-    corpus within it likewise; the largest one is not repeated. Fractions are drawn by the seed.
-    """
-    group = index.languages.codes.astype(np.int64) * len(index.corpora.names) + index.corpora.codes
-    groups, member = np.unique(group, return_inverse=True)
-    language = groups // max(len(index.corpora.names), 1)
-    hours = np.bincount(member, weights=index.num_samples)  # (groups,) in samples
-    by_language = np.bincount(language, weights=hours)[language]
-    drawn = hours**config.corpus_temperature
-    drawn *= by_language**config.language_temperature / np.bincount(language, drawn)[language]
-    weight = drawn / hours
-    weight = np.minimum(weight / weight.min(initial=np.inf), config.max_repeats)[member]
-    fraction = rng_for(seed, "repeats").random(len(index))
-    return (weight + 1e-9 + fraction).astype(np.int64)

@@ -44,6 +44,29 @@ class Permutation:
         return (left << np.uint64(right_bits)) | right
 
 
+class LocalPermutation:
+    """A permutation of ``range(size)`` in which runs of ``run`` consecutive numbers stay together.
+
+    The numbers lie in a ring that begins at a random place and is cut into runs; whole runs come
+    in random order, and the ``size % run`` numbers that make no whole run come last.
+    """
+
+    def __init__(self, size: int, run: int, seed: int, *names: str | int):
+        if min(size, run) < 1:
+            raise ValueError(f"size and run must be at least 1, got {size} and {run}")
+        self.size, self.run = size, run
+        self._begin = int(rng_for(seed, "ring", *names).integers(size))
+        self._num_whole = size // run
+        self._runs = Permutation(max(self._num_whole, 1), seed, *names)
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """(n,) integers in [0, size) -> (n,) int64, distinct for distinct positions."""
+        runs, offsets = np.divmod(np.asarray(positions).astype(np.int64), self.run)
+        is_whole = runs < self._num_whole
+        runs[is_whole] = self._runs(runs[is_whole])
+        return (self._begin + runs * self.run + offsets) % self.size
+
+
 def _ones(bits: int) -> np.uint64:
     return np.uint64((1 << bits) - 1)
 

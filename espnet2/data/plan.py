@@ -5,10 +5,20 @@ length. Each bucket is an endless stream: pass after pass over its rows, each in
 order, cut into batches without a gap; so every row appears exactly once a pass and no batch is
 short. Cycle ``c`` of the run holds ``floor((c+1) r) - floor(c r)`` batches of a bucket with ``r``
 batches a pass, in random order: buckets are visited in proportion to their audio. Nothing is
-kept: batch ``s`` is computed from ``s``, for any number of ranks.
+kept: batch ``s`` is computed from ``s``, for any number of ranks, with a few numbers read from
+rows.npy; opening a plan and computing a batch cost the same for any number of rows.
 
 With ``pack_s`` the rows are not utterances but pieces of one length, cut from utterances laid end
 to end (``pieces``): one bucket whose rows are piece numbers; the rest is the same.
+
+``locality`` L keeps runs of L consecutive entries of a bucket together in a pass (other runs in
+every pass). They lie near each other in one shard, within about L times the number of buckets
+utterances, so that a batch of n rows reads n / L places of the disk instead of n, which spinning
+disks and network file systems thank with a multiple of their throughput. The price: neighbours
+often share a corpus, a recording and a speaker, and with a temperature below 1 the repeats of an
+utterance are neighbours too; so a batch holds less variety, its gradient is noisier than its size
+promises, and interfering speech may be the same voice. Keep 1 where random reads are fast (an SSD,
+or shards in the page cache), and L small beside the batch (n / L of some hundred) elsewhere.
 """
 
 from dataclasses import dataclass
@@ -17,16 +27,19 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2.data.buckets import Bucket, Draft, fill_buckets, repeat_counts
+from espnet2.data.buckets import Bucket, Draft, fill_buckets
 from espnet2.data.config import PlanConfig
-from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ
+from espnet2.data.file_array import FileArray
+from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ, num_frames
 from espnet2.data.index import Index
-from espnet2.data.permutation import Permutation
-from espnet2.data.pieces import Stream, pack
+from espnet2.data.packing import pack
+from espnet2.data.permutation import LocalPermutation, Permutation
+from espnet2.data.pieces import Stream
+from espnet2.data.repeats import Repeats
 from espnet2.data.tsv import write_dropped
 from espnet2.utils.config import to_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, read_json, sha256_file, write_json
+from espnet2.utils.files import read_json, sha256_file, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +53,22 @@ class PlannedBatch:
 
 
 class Plan:
-    """A plan on disk, memory-mapped. ``plan.batch(step)`` for any step, in any order."""
+    """A plan on disk, read by position. ``plan.batch(step)`` for any step, in any order."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         if not (self.folder / "plan.json").is_file():
             raise DataError(f"{self.folder}: holds no plan.json; run stage 7 (plan) first")
         self.summary = read_json(self.folder / "plan.json")
-        self.rows = np.load(self.folder / "rows.npy", mmap_mode="r", allow_pickle=False)
+        self.rows = FileArray.open_npy(self.folder / "rows.npy")
         self.is_packed: bool = self.summary["config"].get("pack_s") is not None
         self.buckets = [Bucket(**bucket) for bucket in self.summary["buckets"]]
         self.seed: int = self.summary["seed"]
+        self.locality: int = self.summary["config"]["locality"]
+        self.most_repeats: int = self.summary["most_repeats"]
         self._counts = np.array([b.count for b in self.buckets], dtype=object)  # exact integers
         self._batches = np.array([b.batch for b in self.buckets], dtype=object)
-        self._permutation = lru_cache(maxsize=256)(self._new_permutation)
+        self._order = lru_cache(maxsize=256)(self._new_order)
 
     @classmethod
     def open(cls, folder: Path | str) -> "Plan":
@@ -89,7 +104,7 @@ class Plan:
         picked = np.empty_like(stream)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            order = self._permutation(bucket.count, "rows", number, int(epoch))
+            order = self._order(bucket.count, self.locality, "rows", number, int(epoch))
             picked[here] = order(positions[here])
         rows, visits = self._drawn(bucket, picked, epochs)
         return PlannedBatch(
@@ -108,7 +123,7 @@ class Plan:
             cycle += 1
         before = self._before(cycle)  # (buckets,) batches in earlier cycles
         ends = np.cumsum(self._before(cycle + 1) - before)
-        order = self._permutation(int(ends[-1]), "cycle", cycle)
+        order = self._order(int(ends[-1]), 1, "cycle", cycle)
         slot = int(order(np.array([step - int(before.sum())]))[0])
         number = int(np.searchsorted(ends.astype(np.int64), slot, side="right"))
         first = int(ends[number - 1]) if number else 0
@@ -123,18 +138,27 @@ class Plan:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(n,) rows, and how often each was drawn before, of the entries ``picked`` of a bucket.
 
-        Repeats of a row are neighbours in rows.npy; a piece has none.
+        Repeats of a row are neighbours in rows.npy: those around an entry tell which one it is.
+        A piece has none.
         """
         if self.is_packed:
             return picked, epochs
-        entries = self.rows[bucket.first : bucket.first + bucket.count]
-        rows = entries[picked]
-        first = np.searchsorted(entries, rows, side="left")
-        repeats = np.searchsorted(entries, rows, side="right") - first
-        return rows.astype(np.int64), epochs * repeats + (picked - first)
+        if self.most_repeats == 1:
+            return self.rows[bucket.first + picked].astype(np.int64), epochs
+        rows, visits = np.empty_like(picked), np.empty_like(picked)
+        for i, entry in enumerate(picked.tolist()):
+            begin = max(entry - self.most_repeats + 1, 0)
+            end = min(entry + self.most_repeats, bucket.count)
+            around = self.rows[bucket.first + begin : bucket.first + end]
+            rows[i] = around[entry - begin]
+            (same,) = np.nonzero(around == around[entry - begin])
+            visits[i] = epochs[i] * len(same) + entry - begin - same[0]
+        return rows, visits
 
-    def _new_permutation(self, size: int, *names: str | int) -> Permutation:
-        return Permutation(size, self.seed, "plan", *names)
+    def _new_order(self, size: int, run: int, *names: str | int) -> Permutation | LocalPermutation:
+        if run == 1:
+            return Permutation(size, self.seed, "plan", *names)
+        return LocalPermutation(size, run, self.seed, "plan", *names)
 
 
 def build_plan(index_path: Path, out: Path, config: PlanConfig, seed: int) -> dict[str, float]:
@@ -142,14 +166,16 @@ def build_plan(index_path: Path, out: Path, config: PlanConfig, seed: int) -> di
 
     Buckets: rows.npy; utterances shorter than the shortest bucket (only with ``bucket_s``) are
     dropped with a row. Packing: rows.npy and starts.npy; what is left after the last whole piece
-    is dropped with a row. Returns what the plan costs: hours, steps and bytes of one pass.
+    is dropped with a row. The index is streamed; see ``buckets`` and ``packing`` for the memory
+    taken. Returns what the plan costs: hours, steps and bytes of one pass.
     """
     index = Index.open(index_path)
-    draft_mode = fill_buckets if config.pack_s is None else pack
-    draft = draft_mode(index, repeat_counts(index, config, seed), config, seed)
-    for name, array in draft.arrays.items():
-        with atomic_path(out / f"{name}.npy") as part, part.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+    out.mkdir(parents=True, exist_ok=True)
+    repeats = Repeats(index, config, seed)
+    if config.pack_s is None:
+        draft = fill_buckets(index, repeats, config, out)
+    else:
+        draft = pack(index, repeats, config, seed, out)
     write_dropped(out / "dropped.tsv", draft.dropped)
     summary = summarise(index, draft)
     plan = {
@@ -157,7 +183,8 @@ def build_plan(index_path: Path, out: Path, config: PlanConfig, seed: int) -> di
         "seed": seed,
         "config": to_dict(config),
         "buckets": [to_dict(bucket) for bucket in draft.buckets],
-        "index_sha256": sha256_file(index.path),
+        "most_repeats": draft.most_repeats,
+        "index_sha256": index.fingerprint,
         **{f"{name}_sha256": sha256_file(out / f"{name}.npy") for name in draft.arrays},
     }
     write_json(out / "plan.json", plan)
@@ -166,15 +193,16 @@ def build_plan(index_path: Path, out: Path, config: PlanConfig, seed: int) -> di
 
 def summarise(index: Index, draft: Draft) -> dict[str, float]:
     """What one pass costs. Audio beyond the whole frames of a batch row counts as cropped."""
-    drawn = float(np.dot(index.num_samples.astype(np.float64), draft.repeats))
-    kept = float(sum(b.count * (b.num_samples // HOP_SAMPLES) for b in draft.buckets)) * HOP_SAMPLES
+    drawn = draft.drawn_samples
+    kept = sum(b.count * (b.num_samples // HOP_SAMPLES) for b in draft.buckets) * HOP_SAMPLES
+    label_frames = sum(int(num_frames(index.num_samples[r]).sum()) for r in index.chunks())
     return {
         "utterances": len(index),
-        "dropped": len(draft.dropped),
+        "dropped": draft.num_dropped,
         "hours": index.hours,
         "hours_per_pass": drawn / SAMPLE_RATE_HZ / 3600,
         "cropped_share": 1 - kept / drawn if drawn else 0.0,
         "steps_per_pass": float(sum(b.count / b.batch for b in draft.buckets)),
-        "audio_bytes_per_pass": int(np.dot(index.nbytes, draft.reads)),
-        "label_bytes": int(index.frames.sum(dtype=np.int64)) * 2,
+        "audio_bytes_per_pass": draft.audio_bytes,
+        "label_bytes": label_frames * 2,
     }

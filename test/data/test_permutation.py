@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2.data.permutation import Permutation
+from espnet2.data.permutation import LocalPermutation, Permutation
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,3 +51,31 @@ def test_ten_billion_rows_cost_no_memory():
 def test_an_empty_permutation_is_refused():
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         Permutation(0, 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 400), st.integers(0, 2**31))
+def test_runs_hold_every_number_once_and_neighbours_together(size, run, seed):
+    order = LocalPermutation(size, run, seed)(np.arange(size))
+    assert sorted(order) == list(range(size))
+    for begin in range(0, size, run):
+        together = order[begin : begin + run]
+        assert ((together - together[0]) % size).tolist() == list(range(len(together)))
+
+
+def test_runs_come_in_random_order_and_begin_elsewhere_with_every_name():
+    orders = [LocalPermutation(1000, 8, 0, "rows", epoch)(np.arange(1000)) for epoch in range(20)]
+    assert len({int(order[0]) % 8 for order in orders}) > 3
+    jumps = np.diff(orders[0][::8])
+    assert np.mean(np.abs(jumps) > 100) > 0.6
+    last = [int(order[-1]) for order in orders]  # 1000 = 125 * 8: nothing is left over
+    assert len(set(last)) > 15
+
+
+def test_a_position_among_runs_alone_gives_what_it_gives_among_others():
+    permutation = LocalPermutation(1003, 10, 3, "bucket")
+    everything = permutation(np.arange(1003))
+    for i in (0, 9, 10, 999, 1002):
+        assert permutation(np.array([i]))[0] == everything[i]
+    with pytest.raises(ValueError, match="size and run must be at least 1, got 5 and 0"):
+        LocalPermutation(5, 0, 1)

@@ -1,3 +1,4 @@
+import os
 import pickle
 from collections import Counter
 
@@ -5,84 +6,125 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planned_sets import in_small_chunks, make_index, make_plan
 
-from espnet2.data.buckets import best_edges, repeat_counts
 from espnet2.data.config import PlanConfig
-from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
+from espnet2.data.index import Index
 from espnet2.data.plan import Plan, build_plan
+from espnet2.data.repeats import Repeats
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError, DataError
 
-
-def make_index(folder, lengths, languages=None, corpora=None):
-    rows = [
-        IndexedUtterance(
-            utt_id=f"u{i:05d}",
-            recording=f"u{i}",
-            shard="c/shards/000.ark",
-            offset=0,
-            nbytes=int(n) // 3,
-            num_samples=int(n),
-            language=languages[i] if languages else "eng",
-            corpus=corpora[i] if corpora else "c",
-            speaker="s",
-            content_hash=f"{i:016x}",
-        )
-        for i, n in enumerate(lengths)
-    ]
-    write_index(folder / "index.arrow", table_of(rows))
-    return Index.open(folder)
-
-
-def make_plan(folder, lengths, seed=0, languages=None, **options):
-    index = make_index(folder, lengths, languages)
-    build_plan(index.path, folder / "plan", PlanConfig(**options), seed)
-    return Plan.open(folder / "plan")
+LONGEST = 40_000  # samples of one utterance that fit the budget below
+LENGTHS = st.lists(st.integers(300, 3 * LONGEST // 2), min_size=1, max_size=50)
 
 
 def lengths_of(count, seed=0):
     return np.random.default_rng(seed).integers(6400, 160_000, count)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4), st.integers(0, 9))
-def test_each_row_appears_once_a_pass_whatever_the_sizes(
-    tmp_path_factory, count, num_buckets, batch_multiple, seed
+def repeats_of(folder, count, config, seed):
+    """(rows,) how often each utterance should appear in a pass; 0 where it is dropped."""
+    times = [part for _, part in Repeats(Index.open(folder), config, seed)]
+    times = np.concatenate([np.zeros(0, int), *times])
+    dropped = {int(row.utt_id[1:]) for row in read_dropped(folder / "plan/dropped.tsv")}
+    return np.array([0 if i in dropped else times[i] for i in range(count)], int)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    LENGTHS, st.integers(1, 6), st.integers(1, 4), st.integers(1, 9),
+    st.sampled_from([1.0, 0.5, 0.0]), st.integers(0, 99),
+)  # fmt: skip
+def test_every_utterance_appears_as_often_as_its_weight_says_and_nothing_exceeds_the_budget(
+    tmp_path_factory, lengths, num_buckets, multiple, locality, temperature, seed
 ):
-    plan = make_plan(
-        tmp_path_factory.mktemp("plan"), lengths_of(count, seed), seed,
-        batch_bins=700_000, num_buckets=num_buckets, batch_multiple=batch_multiple,
-    )  # fmt: skip
-    assert sum(b.count for b in plan.buckets) == count
-    passes = 3
-    seen = Counter()
-    for step in range(int((passes + 1) * plan.steps_per_pass) + 1):
+    folder, budget = tmp_path_factory.mktemp("plan"), LONGEST * multiple
+    languages = ["eng" if i % 4 else "fra" for i in range(len(lengths))]
+    config = PlanConfig(batch_bins=budget, batch_multiple=multiple, num_buckets=num_buckets,
+                        locality=locality, language_temperature=temperature)  # fmt: skip
+    index = make_index(folder, lengths, languages)
+    summary = build_plan(index.path, folder / "plan", config, seed)
+    plan, times = Plan.open(folder / "plan"), repeats_of(folder, len(lengths), config, seed)
+    passes, seen, crop = 2, Counter(), {}
+    for step in range(int((passes + 1) * plan.steps_per_pass) + 1 if plan.buckets else 0):
         batch = plan.batch(step)
-        seen.update(zip(batch.rows.tolist(), batch.visits.tolist(), strict=True))
-    assert set(seen.values()) == {1}  # no (row, visit) twice
-    for row in range(count):  # and none of the first passes missing
-        assert {(row, visit) for visit in range(passes)} <= set(seen)
+        assert len(batch.rows) * batch.num_samples <= budget
+        assert {len(batch.rows[rank::multiple]) for rank in range(multiple)} == {
+            len(batch.rows) // multiple
+        }
+        for row, visit in zip(batch.rows.tolist(), batch.visits.tolist(), strict=True):
+            seen[row, visit] += 1
+            assert crop.setdefault(row, batch.num_samples) == batch.num_samples <= lengths[row]
+    assert set(seen.values()) <= {1}
+    expected = {(row, v) for row in range(len(lengths)) for v in range(passes * times[row])}
+    assert expected <= set(seen)
+    dropped = [i for i, length in enumerate(lengths) if length < 640]  # no frame after cropping
+    assert np.flatnonzero(times == 0).tolist() == dropped
+    assert summary["dropped"] == len(dropped)
+    drawn = sum(times[row] * lengths[row] for row in crop)
+    kept = sum(times[row] * crop[row] for row in crop)
+    assert summary["cropped_share"] == pytest.approx(1 - kept / drawn if drawn else 0)
+    assert summary["hours_per_pass"] == pytest.approx(drawn / 16000 / 3600)
 
 
-def test_a_batch_has_one_length_fits_the_budget_and_divides_by_the_ranks(tmp_path):
-    lengths = lengths_of(500)
-    plan = make_plan(tmp_path, lengths, batch_bins=640_000, batch_multiple=4, num_buckets=6)
-    for step in range(200):
-        batch = plan.batch(step)
-        assert batch.num_samples % 320 == 0
-        assert batch.num_samples <= lengths[batch.rows].min()
-        assert len(batch.rows) * batch.num_samples <= 640_000
-        assert len(batch.rows) % 4 == 0
-
-
-def test_batch_n_is_the_same_in_another_process_and_in_any_order(tmp_path):
-    plan = make_plan(tmp_path, lengths_of(300), batch_bins=640_000)
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=30), st.integers(1, 7))
+def test_a_batch_depends_on_seed_plan_and_step_alone(tmp_path_factory, steps, locality):
+    folder = tmp_path_factory.mktemp("plan")
+    options = {"batch_bins": 640_000, "locality": locality, "language_temperature": 0.5}
+    plan = make_plan(folder, lengths_of(300), 7, ["eng", "eng", "fra"] * 100, **options)
     other = pickle.loads(pickle.dumps(plan))
-    for step in (77, 3, 10**9, 3, 0):
-        one, two = plan.batch(step), other.batch(step)
+    there = {step: plan.batch(step) for step in steps}
+    for step in reversed(steps):
+        one, two = there[step], other.batch(step)
         np.testing.assert_array_equal(one.rows, two.rows)
+        np.testing.assert_array_equal(one.visits, two.visits)
         assert (one.num_samples, one.epoch) == (two.num_samples, two.epoch)
     assert plan.fingerprint == other.fingerprint
+
+
+def test_batches_stay_what_they_were(tmp_path):
+    """Made with the first version of the plan, which held all rows in memory."""
+    plan = make_plan(tmp_path, 16000 + 997 * np.arange(12), 3, batch_bins=96_000, num_buckets=2)
+    assert [plan.batch(step).rows.tolist() for step in range(4)] == [
+        [6, 10, 9, 8], [5, 4, 2, 1, 3, 0], [4, 1, 5, 3, 0, 2], [9, 7, 6, 8]
+    ]  # fmt: skip
+    plan = make_plan(tmp_path / "t", [16000] * 6, 3, ["eng"] * 4 + ["fra", "zul"],
+                     batch_bins=64_000, language_temperature=0.3)  # fmt: skip
+    batches = [plan.batch(step) for step in range(3)]
+    assert [batch.rows.tolist() for batch in batches] == [[4, 1, 5, 4], [3, 2, 5, 4], [0, 5, 0, 5]]
+    assert [batch.visits.tolist() for batch in batches] == [
+        [2, 0, 1, 1], [0, 0, 0, 0], [0, 2, 1, 3]
+    ]  # fmt: skip
+
+
+def test_a_plan_does_not_depend_on_the_size_of_the_chunks(tmp_path, monkeypatch):
+    languages, lengths = ["eng", "fra", "eng", "deu"] * 75, lengths_of(300)
+    for name, options in {
+        "plain": {},
+        "repeats": {"language_temperature": 0.4},
+        "given": {"bucket_s": [1.0, 5.0]},
+        "packed": {"pack_s": 3.0, "language_temperature": 0.4},
+    }.items():
+        texts = set()
+        for size in (10**6, 64, 7):
+            in_small_chunks(monkeypatch, size)
+            folder = tmp_path / name / str(size)
+            make_plan(folder, lengths, 1, languages, batch_bins=640_000, **options)
+            texts.add(tuple((folder / "plan" / file).read_bytes() for file in
+                            ("plan.json", "rows.npy", "dropped.tsv")))  # fmt: skip
+        assert len(texts) == 1
+
+
+def test_opening_reads_no_rows_and_a_batch_few(tmp_path):
+    plan = make_plan(tmp_path, lengths_of(2000), batch_bins=640_000)
+    bytes_of_rows = os.path.getsize(tmp_path / "plan/rows.npy")
+    assert os.path.getsize(tmp_path / "plan/plan.json") < 8000
+    os.truncate(tmp_path / "plan/rows.npy", bytes_of_rows - 4)
+    with pytest.raises(DataError, match="rows.npy: cut short"):
+        Plan.open(tmp_path / "plan")
+    assert len(plan.batch(0).rows)
 
 
 def test_seeds_and_passes_have_orders_of_their_own(tmp_path):
@@ -102,55 +144,6 @@ def test_buckets_are_visited_in_proportion_to_their_batches(tmp_path):
         assert abs(visits[bucket.num_samples] - expected) <= bucket.count / bucket.batch + 1
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(2, 30), min_size=1, max_size=12), st.integers(1, 3))
-def test_crop_lengths_lose_the_least_of_all_choices(hops, count):
-    hops = np.array(hops)
-    edges = best_edges(hops, count)
-
-    def loss(edges):
-        return int((hops - edges[np.searchsorted(edges, hops, side="right") - 1]).sum())
-
-    sizes = np.unique(hops)
-    choices = [np.array([sizes[0]])]
-    for _ in range(count - 1):
-        choices += [np.unique([*c, s]) for c in choices for s in sizes]
-    assert len(edges) <= count
-    assert edges[0] == sizes[0]
-    assert loss(edges) == min(map(loss, choices))
-
-
-def test_forty_buckets_lose_less_than_three_percent(tmp_path):
-    lengths = np.random.default_rng(0).gamma(4, 2.0, 5000) * 16000 + 16000
-    plan = make_plan(tmp_path, np.minimum(lengths, 640_000), batch_bins=6_400_000, num_buckets=40)
-    assert plan.summary["cropped_share"] < 0.03
-
-
-def test_given_lengths_are_used_and_what_is_shorter_is_named(tmp_path):
-    plan = make_plan(tmp_path, [6400, 16000, 40000, 99999], bucket_s=[0.5, 2.0], batch_bins=64000)
-    assert [(b.num_samples, b.count) for b in plan.buckets] == [(8000, 1), (32000, 2)]
-    (row,) = read_dropped(tmp_path / "plan/dropped.tsv")
-    assert (row.utt_id, row.detail) == ("u00000", "6400 of 8000 samples")
-    with pytest.raises(ConfigError, match=r"bucket_s \[9.0\] must lie between .* = 4 s"):
-        make_plan(tmp_path, [6400], bucket_s=[9.0], batch_bins=64000)
-
-
-def test_a_budget_for_less_than_a_frame_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="batch_bins 3000 holds no 8"):
-        make_plan(tmp_path, [6400], batch_bins=3000, batch_multiple=8)
-
-
-def test_temperature_half_draws_a_small_language_more_often(tmp_path):
-    languages = ["eng"] * 1600 + ["fra"] * 100
-    index = make_index(tmp_path, [16000] * 1700, languages)
-    repeats = repeat_counts(index, PlanConfig(language_temperature=0.5), 0)
-    assert set(repeats[:1600]) == {1}
-    assert repeats[1600:].mean() == pytest.approx(4, abs=0.01)  # (1600 / 100) ** 0.5
-    capped = repeat_counts(index, PlanConfig(language_temperature=0.0, max_repeats=2.5), 0)
-    assert set(capped[1600:]) == {2, 3}
-    assert set(repeat_counts(index, PlanConfig(), 0)) == {1}
-
-
 def test_repeats_are_separate_visits_of_one_pass(tmp_path):
     languages = ["eng"] * 90 + ["fra"] * 10
     plan = make_plan(tmp_path, [16000] * 100, languages=languages, batch_bins=16000 * 10,
@@ -164,6 +157,46 @@ def test_repeats_are_separate_visits_of_one_pass(tmp_path):
         [(r, v) for r in range(90) for v in range(2)]
         + [(r, v) for r in range(90, 100) for v in range(6)]
     )
+
+
+def test_locality_fills_a_batch_from_few_places_that_change_from_pass_to_pass(tmp_path):
+    plan = make_plan(tmp_path, [16000] * 960, batch_bins=16000 * 32, locality=8)
+
+    def runs(step):
+        rows = plan.batch(step).rows
+        return np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+
+    first, second = (
+        [run for s in steps for run in runs(s)] for steps in (range(30), range(30, 60))
+    )
+    # 120 runs of 8; a few more where the ring closes, a few less where two runs happen to join.
+    assert 110 <= len(first) <= 121
+    assert {run[0] % 8 for run in first if len(run) == 8} != {
+        run[0] % 8 for run in second if len(run) == 8
+    }
+    scattered = make_plan(tmp_path / "1", [16000] * 960, batch_bins=16000 * 32)
+    assert np.mean(np.diff(scattered.batch(0).rows) == 1) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"locality": 0}, "plan.locality must be a number from 1 on, got 0"),
+        ({"num_buckets": 0}, "plan.num_buckets must be a number from 1 on, got 0"),
+        ({"batch_multiple": -1}, "plan.batch_multiple must be a number from 1 on, got -1"),
+        ({"language_temperature": -0.5}, "plan.language_temperature must be a number from 0 on"),
+        ({"corpus_temperature": float("nan")}, "plan.corpus_temperature .* got nan"),
+        ({"max_repeats": 0.5}, "plan.max_repeats must be a number from 1 on, got 0.5"),
+        ({"max_crop_s": 0.0}, "plan.max_crop_s must be a number from 0.04 on, got 0.0"),
+        ({"pack_s": 0.0}, "plan.pack_s must be a number above 0, or null; got 0.0"),
+        ({"hours_per_gpu_hour": -1.0}, "plan.hours_per_gpu_hour must be a number above 0"),
+        ({"bucket_s": [1.0, 0.0]}, r"plan.bucket_s must hold lengths from 0.04 s on, got \[1.0"),
+        ({"pack_s": 4.0, "locality": 2}, "leave one of them out"),
+    ],
+)
+def test_an_absurd_setting_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        PlanConfig(**options)
 
 
 def test_an_empty_set_has_a_plan_without_batches(tmp_path):
