@@ -58,8 +58,9 @@ def parse_pipe(source: str) -> list[list[str]]:
     text = source.strip()
     if text.startswith("|") or not text.endswith("|"):
         raise DataError(f"{source}: a command that gives audio ends in '|' and begins with a name")
+    parts = _parts(source, text[:-1])
     try:
-        commands = [shlex.split(part) for part in _parts(source, text[:-1])]
+        commands = [shlex.split(part) for part in parts]
     except ValueError as error:
         raise DataError(f"{source}: {str(error).lower()}; check the quotes") from None
     if not all(commands):

@@ -7,7 +7,7 @@ import soundfile
 from espnet2.data.corpora.clips import Clip, Dropped
 from espnet2.data.corpora.splits import Splits
 from espnet2.data.corpora.superb_tree import summary, write_kaldi_folder, write_tree
-from espnet2.data.kaldi import read_kaldi, validate_kaldi
+from espnet2.data.kaldi import check_kaldi, read_kaldi
 from espnet2.utils.errors import DataError
 
 
@@ -65,7 +65,7 @@ def test_kaldi_folder_points_at_the_files_as_they_come(tmp_path, splits):
     dropped = [Dropped(utt_id="x_fra_000009", reason="copy", detail="x_fra_000001")]
     write_kaldi_folder(tmp_path / "data", "x", splits.pretrain, dropped)
     folder = tmp_path / "data/x"
-    assert validate_kaldi(folder) == []
+    assert check_kaldi(folder, audio=True) == []
     first, second = read_kaldi(folder)
     assert first.source == str(splits.pretrain[0].path)
     assert (second.language, second.speaker, second.duration_s) == ("fra", "x_fra", 0.5)

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from espnet2.bin import superb_data
-from espnet2.data.kaldi import validate_kaldi
+from espnet2.data.kaldi import check_kaldi
 from espnet2.data.superb import (
     RESERVED_LANGUAGES,
     SuperbDataConfig,
@@ -169,7 +169,7 @@ def test_the_command_writes_valid_kaldi_directories_and_then_has_nothing_to_do(t
     command += ["--log_dir", str(tmp_path / "log")]
     assert superb_data.main(command) == 0
     for split in SPLITS:
-        assert validate_kaldi(out / "10min" / split) == []
+        assert check_kaldi(out / "10min" / split, audio=True) == []
     assert (out / "10min/train/text").read_text() == (
         "espeak_dan_train_001 HEJ\nfleurs_fra_train_001 UN\n"
     )
