@@ -1,11 +1,12 @@
-"""Stage 1: fetch the corpora of a recipe and prepare each.
+"""Stage 1: prepare the corpora of a recipe, each as a Kaldi data directory.
 
 python3 -m espnet2.bin.prepare_data --conf conf/mini.yaml --corpora local/corpora.yaml \\
     --downloads downloads --superb_root downloads/ml_superb_mini --data data
 
-Writes DATA/<corpus>/ (Kaldi directory of the pre-training audio, dropped.tsv), the ML-SUPERB tree
-under SUPERB_ROOT, and SUPERB_ROOT/corpora.json (which corpora are real). One unit is one corpus;
-one that is switched off is removed from DATA.
+Writes DATA/<corpus>/ (Kaldi directory of the pre-training audio, dropped.tsv, corpus.json). The
+corpora of the mini recipe are fetched first, and their test parts become the ML-SUPERB tree
+SUPERB_ROOT with corpora.json (which corpora are real). One unit is one corpus; one that is
+switched off is removed from DATA.
 """
 
 import argparse
@@ -16,11 +17,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from espnet2.data.corpora.apt import Apt, NotOfferedError
-from espnet2.data.corpora.config import CorporaSpec, CorpusSpec, DataConfig, load_corpora
+from espnet2.data.corpora.config import CorporaSpec, DataConfig, MiniCorpus, load_corpora
 from espnet2.data.corpora.debian import PackageStore
+from espnet2.data.corpora.disk import refuse_missing
+from espnet2.data.corpora.kinds import Lhotse, OnDisk
+from espnet2.data.corpora.lhotse import find_recipe
+from espnet2.data.corpora.listing import listing_digest
 from espnet2.data.corpora.tuxpaint import PACKAGE as PHRASES
 from espnet2.utils.cli import run_main, step_parser
-from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
+from espnet2.utils.config import from_dict, guess, load_section, load_seed, to_dict
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
@@ -28,27 +33,24 @@ from espnet2.utils.units import Unit, result_of, run_units
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fetch the packages, then prepare every corpus."""
+    """Prepare every corpus that is asked for."""
     args = build_parser().parse_args(argv)
-    spec = load_corpora(args.corpora)
-    config = from_dict(DataConfig, load_section(args.conf, "data", args.set), f"{args.conf}: data")
-    if args.with_unlabelled is not None:
-        config = dataclasses.replace(config, with_unlabelled=args.with_unlabelled == "true")
-    wanted = {
-        name: corpus
-        for name, corpus in spec.corpora.items()
-        if corpus.kind != "unlabelled" or config.with_unlabelled
-    }
-    store = PackageStore(
-        args.downloads, Apt(args.downloads / "debian/apt", spec.release, spec.mirror)
-    )
-    wanted = fetch(wanted, spec, store, config, args.nj)
-    remove_unwanted([name for name in spec.corpora if name not in wanted], args.data)
-    units = [unit_of(name, corpus, spec, store, config, args) for name, corpus in wanted.items()]
+    spec = load_corpora(args.corpora, args.downloads)
+    corpora = choose(spec.corpora, args.only, args.corpora)
+    on_disk = {name: corpus for name, corpus in corpora.items() if isinstance(corpus, OnDisk)}
+    mini = {name: corpus for name, corpus in corpora.items() if name not in on_disk}
+    refuse_unusable(on_disk)
+    units = disk_units(on_disk, args)
+    if mini:
+        units += mini_units(mini, spec, args)
     status = run_units(units, args)
-    if status == 0:
-        kinds = ("real", "unseen_voice")
-        labelled = {n: {"kind": c.kind} for n, c in wanted.items() if c.kind in kinds}
+    if status == 0 and mini:
+        prepared = {unit.name.removeprefix("data_") for unit in units}
+        labelled = {
+            name: {"kind": corpus.role}
+            for name, corpus in mini.items()
+            if name in prepared and corpus.role in ("real", "unseen_voice")
+        }
         write_json(args.superb_root / "corpora.json", labelled)
         say_totals(units)
     return status
@@ -58,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The options of this step."""
     parser = step_parser(__doc__)
     parser.add_argument("--corpora", type=Path, required=True, help="YAML of the corpora")
-    parser.add_argument("--downloads", type=Path, required=True, help="cache of what is fetched")
+    parser.add_argument("--only", default="", help="names of some of them: 'mls fleurs'")
+    parser.add_argument("--downloads", type=Path, required=True, help="where the corpora stand")
     parser.add_argument("--superb_root", type=Path, required=True, help="ML-SUPERB tree to write")
     parser.add_argument("--data", type=Path, required=True, help="folder of Kaldi directories")
     parser.add_argument(
@@ -67,10 +70,68 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def choose(
+    corpora: dict[str, MiniCorpus | OnDisk], only: str, path: Path
+) -> dict[str, MiniCorpus | OnDisk]:
+    """The corpora named in ``only``; all of them if it is empty. Raises ConfigError."""
+    names = only.replace(",", " ").split() or list(corpora)
+    for name in names:
+        if name not in corpora:
+            raise ConfigError(f"--only {name}: no such corpus in {path}{guess(name, corpora)}")
+    return {name: corpus for name, corpus in corpora.items() if name in names}
+
+
+def refuse_unusable(corpora: dict[str, OnDisk]) -> None:
+    """Raise DataError or ConfigError where data, lhotse or one of its recipes is missing."""
+    refuse_missing(corpora)
+    for corpus in corpora.values():
+        if isinstance(corpus, Lhotse) and corpus.recipe is not None:
+            find_recipe(corpus.recipe)
+
+
+def disk_units(corpora: dict[str, OnDisk], args: Namespace) -> list[Unit]:
+    """A unit for each corpus that stands on the disk; done again when one of its files changes."""
+    allow_pipes = bool(load_section(args.conf, "format", args.set).get("allow_pipes", False))
+    units = []
+    for name, corpus in corpora.items():
+        job = {"corpus": name, "spec": to_dict(corpus), "data": args.data}
+        job["allow_pipes"] = allow_pipes
+        names = ("wav.scp", "dropped.tsv", "corpus.json")
+        units.append(
+            Unit(
+                name=f"data_{name}",
+                entry="espnet2.data.corpora.disk:prepare",
+                kwargs={"job": job},
+                marker=args.data / f".{name}.done",
+                options={**job, "data": str(args.data), "files": listing_digest(corpus.path)},
+                outputs=[args.data / name / file for file in names],
+            )
+        )
+    return units
+
+
+def mini_units(corpora: dict[str, MiniCorpus], spec: CorporaSpec, args: Namespace) -> list[Unit]:
+    """Fetch the packages; a unit for each corpus of the mini recipe that can be prepared."""
+    config = from_dict(DataConfig, load_section(args.conf, "data", args.set), f"{args.conf}: data")
+    if args.with_unlabelled is not None:
+        config = dataclasses.replace(config, with_unlabelled=args.with_unlabelled == "true")
+    wanted = {
+        name: corpus
+        for name, corpus in corpora.items()
+        if corpus.role != "unlabelled" or config.with_unlabelled
+    }
+    store = PackageStore(
+        args.downloads, Apt(args.downloads / "debian/apt", spec.release, spec.mirror)
+    )
+    wanted = fetch(wanted, spec, store, config, args.nj)
+    remove_unwanted([name for name in corpora if name not in wanted], args.data)
+    return [mini_unit(name, corpus, spec, store, config, args) for name, corpus in wanted.items()]
+
+
 def fetch(
-    wanted: dict[str, CorpusSpec], spec: CorporaSpec, store: PackageStore, config: DataConfig,
+    wanted: dict[str, MiniCorpus], spec: CorporaSpec, store: PackageStore, config: DataConfig,
     nj: int,
-) -> dict[str, CorpusSpec]:  # fmt: skip
+) -> dict[str, MiniCorpus]:  # fmt: skip
     """Fetch the packages; returns the corpora that can be prepared."""
     without = {name: corpus for name, corpus in wanted.items() if not corpus.packages}
     if config.real == "never":
@@ -96,13 +157,13 @@ def remove_unwanted(names: list[str], data: Path) -> None:
             log(f"{data / name} removed: this run is without the corpus {name}")
 
 
-def unit_of(
-    name: str, corpus: CorpusSpec, spec: CorporaSpec, store: PackageStore, config: DataConfig,
+def mini_unit(
+    name: str, corpus: MiniCorpus, spec: CorporaSpec, store: PackageStore, config: DataConfig,
     args: Namespace,
 ) -> Unit:  # fmt: skip
     """The unit that prepares one corpus."""
     packages = list(corpus.packages)
-    if corpus.reader == "espeak" and config.real != "never" and PHRASES in spec.packages:
+    if corpus.kind == "espeak" and config.real != "never" and PHRASES in spec.packages:
         packages += [PHRASES] if store.is_ready(PHRASES, spec.packages[PHRASES]) else []
     seed = load_seed(args.conf, args.set)
     job = {
@@ -110,12 +171,12 @@ def unit_of(
         "packages": {package: store.folder(package) for package in packages},
         "audio": args.downloads / name, "data": args.data, "root": args.superb_root,
     }  # fmt: skip
-    version = {"espeak": espeak_version()} if corpus.reader == "espeak" else {}
+    version = {"espeak": espeak_version()} if corpus.kind == "espeak" else {}
     outputs = [args.data / name / "wav.scp"]
-    if corpus.kind in ("real", "unseen_voice"):
+    if corpus.role in ("real", "unseen_voice"):
         outputs += [
             args.superb_root / name / language / f"transcript_10min_{split}.txt"
-            for language in corpus.languages
+            for language in corpus.codes
             for split in ("train", "dev", "test")
         ]
     return Unit(

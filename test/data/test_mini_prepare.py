@@ -9,8 +9,8 @@ from espnet2.utils.errors import ConfigError
 
 CORPORA = """
 corpora:
-  espeak: {reader: espeak, kind: unseen_voice, languages: {fra: fr, epo: eo}}
-  tuxpaint: {reader: tuxpaint, kind: real, packages: [stamps], languages: {fra: fr}}
+  espeak: {kind: espeak, role: unseen_voice, languages: {fr: fra, eo: epo}}
+  tuxpaint: {kind: tuxpaint, role: real, packages: [stamps], languages: {fr: fra}}
 packages:
   stamps: {version: 1.0-1, sha256: abc, size: 9}
 """

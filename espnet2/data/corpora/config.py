@@ -1,15 +1,17 @@
 """What stage 1 prepares (``local/corpora.yaml``) and how (section ``data`` of the recipe YAML)."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from espnet2.data.corpora.kinds import KINDS, OnDisk
 from espnet2.data.superb import RESERVED_LANGUAGES
-from espnet2.utils.config import from_dict, load_yaml
+from espnet2.utils.config import from_dict, guess, load_yaml
 from espnet2.utils.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
+MINI_KINDS = ("tuxpaint", "fillets", "asterisk", "espeak", "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +29,13 @@ class PackageSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusSpec:
-    """One corpus of ``corpora.yaml``."""
+class MiniCorpus:
+    """A corpus of the mini recipe: fetched or made by stage 1, and split for the benchmark."""
 
-    reader: Literal["tuxpaint", "fillets", "asterisk", "espeak", "noise"]
+    kind: Literal["tuxpaint", "fillets", "asterisk", "espeak", "noise"]
     """Who knows its files."""
 
-    kind: Literal["real", "unseen_voice", "unlabelled", "noise"]
+    role: Literal["real", "unseen_voice", "unlabelled", "noise"]
     """``unseen_voice``: test voices are unseen in training and the same in every language.
     ``unlabelled``: pre-training audio only, prepared on request. ``noise``: no speech."""
 
@@ -41,18 +43,23 @@ class CorpusSpec:
     """Debian packages that hold it."""
 
     languages: dict[str, str] = field(default_factory=dict)
-    """ISO 639-3 -> the code its files use."""
+    """The code its files use -> ISO 639-3; both differ from language to language."""
 
     held_out_scale: float = 1.0
     """Multiplies ``dev_share`` and ``test_share``: less than 1 for a corpus with much audio."""
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """ISO 639-3 -> the code its files use."""
+        return {language: code for code, language in self.languages.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorporaSpec:
     """The whole of ``corpora.yaml``."""
 
-    corpora: dict[str, CorpusSpec]
-    """By name; the name becomes ``data/<name>``."""
+    corpora: dict[str, MiniCorpus | OnDisk]
+    """By name, which becomes ``data/<name>``; ``kind`` says which keys there are."""
 
     packages: dict[str, PackageSpec] = field(default_factory=dict)
     """Every package a corpus may name."""
@@ -126,7 +133,7 @@ class DataConfig:
     """``auto``: without Debian's tools or packages go on with the synthetic part alone."""
 
     with_unlabelled: bool = False
-    """Also prepare the corpora of kind ``unlabelled``."""
+    """Also prepare the corpora whose role is ``unlabelled``."""
 
     train_minutes: float = 5.0
     """Longest labelled training list of a language and corpus."""
@@ -162,20 +169,54 @@ class DataConfig:
     """The synthetic corpus."""
 
 
-def load_corpora(path: Path) -> CorporaSpec:
-    """Read ``corpora.yaml``.
+def load_corpora(path: Path, downloads: Path = Path("downloads")) -> CorporaSpec:
+    """Read ``corpora.yaml``; a corpus without a ``path`` stands in ``downloads/<name>``.
 
     Raises:
-        ConfigError: an unknown key, a wrong type, or a package that is not pinned.
+        ConfigError: an unknown kind or key, a wrong type, or a package that is not pinned; every
+            problem, one a line.
     """
-    spec = from_dict(CorporaSpec, load_yaml(path), str(path))
-    for name, corpus in spec.corpora.items():
-        if not NAME.fullmatch(name):  # it becomes a folder, and a folder may be removed
-            raise ConfigError(f"{path}: corpus {name!r}: letters, digits, - and _ make a name")
-        for package in corpus.packages:
-            if package not in spec.packages:
-                raise ConfigError(
-                    f"{path}: corpora.{name}: package {package} has no entry under packages "
-                    f"(version, sha256, size)"
-                )
-    return spec
+    data, problems, corpora = load_yaml(path), [], {}
+    entries = data.get("corpora")
+    if not isinstance(entries, dict) or not entries:
+        raise ConfigError(f"{path}: corpora must be a mapping from names to corpora")
+    spec = from_dict(CorporaSpec, {**data, "corpora": {}}, str(path))
+    for name, entry in entries.items():
+        try:
+            corpora[name] = load_corpus(name, entry, spec.packages, downloads)
+        except ConfigError as error:
+            problems += [f"{path}: {line}" for line in str(error).splitlines()]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return replace(spec, corpora=corpora)
+
+
+def load_corpus(
+    name: object, entry: object, packages: dict[str, PackageSpec], downloads: Path
+) -> MiniCorpus | OnDisk:
+    """One corpus, as the dataclass its kind asks for. Raises ConfigError."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):  # a folder, which may be removed
+        raise ConfigError(f"corpus {name!r}: letters, digits, - and _ make a name")
+    where = f"corpora.{name}"
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} must be a mapping, got {entry!r}")
+    kind, known = entry.get("kind"), [*KINDS, *MINI_KINDS]
+    if kind not in known:
+        raise ConfigError(
+            f"{where}: kind must be one of {', '.join(known)}, got {kind!r}{guess(kind, known)}"
+        )
+    try:
+        if kind in KINDS:
+            return from_dict(KINDS[kind], {"path": str(downloads / name), **entry}, where)
+        corpus = from_dict(MiniCorpus, entry, where)
+    except ConfigError as error:
+        lines = str(error).splitlines()
+        raise ConfigError(
+            "\n".join(x if x.startswith(where) else f"{where}: {x}" for x in lines)
+        ) from None
+    for package in corpus.packages:
+        if package not in packages:
+            raise ConfigError(
+                f"{where}: package {package} has no entry under packages (version, sha256, size)"
+            )
+    return corpus

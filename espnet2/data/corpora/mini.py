@@ -17,7 +17,7 @@ from espnet2.data.corpora.clips import (
     minutes,
     remove_copies,
 )
-from espnet2.data.corpora.config import CorpusSpec, DataConfig
+from espnet2.data.corpora.config import DataConfig, MiniCorpus
 from espnet2.data.corpora.splits import Splits, link_groups, split_clips, splitter, take
 from espnet2.data.corpora.superb_tree import (
     new_folder,
@@ -34,7 +34,7 @@ class Job:
     """Where one corpus comes from, where it goes, and how."""
 
     corpus: str
-    spec: CorpusSpec
+    spec: MiniCorpus
     packages: dict[str, Path]  # Debian package -> folder of its files
     audio: Path  # for audio that is made here
     data: Path  # Kaldi directories
@@ -45,14 +45,14 @@ class Job:
 
 def prepare(job: Job) -> dict[str, object]:
     """Write one corpus; returns its counts and minutes."""
-    return READERS[job.spec.reader](job)
+    return READERS[job.spec.kind](job)
 
 
 def prepare_tuxpaint(job: Job) -> dict[str, object]:
     """Read phrases in nine languages."""
     package = job.packages[tuxpaint.PACKAGE]
     phrases = tuxpaint.read_phrases(package)
-    clips, dropped = tuxpaint.read_clips(package, job.spec.languages, phrases)
+    clips, dropped = tuxpaint.read_clips(package, job.spec.codes, phrases)
     return prepare_recorded(job, clips, dropped, link_groups(tuxpaint.sentences(phrases)))
 
 
@@ -60,7 +60,7 @@ def prepare_fillets(job: Job) -> dict[str, object]:
     """Acted dialogues in Czech and Dutch."""
     texts, *sounds = job.spec.packages
     recordings = {name.rpartition("-")[2]: job.packages[name] for name in sounds}
-    read = fillets.read_clips(job.packages[texts], recordings, job.spec.languages)
+    read = fillets.read_clips(job.packages[texts], recordings, job.spec.codes)
     clips, dropped, sentences = read
     return prepare_recorded(job, clips, dropped, link_groups(sentences))
 
@@ -86,7 +86,7 @@ def prepare_recorded(
 def prepare_asterisk(job: Job) -> dict[str, object]:
     """Telephone prompts without transcripts: pre-training audio only."""
     clips, dropped = [], []
-    for language, code in job.spec.languages.items():
+    for language, code in job.spec.codes.items():
         package = job.packages[f"asterisk-core-sounds-{code}-wav"]
         for whole, part in zip(
             (clips, dropped), asterisk.read_clips(package, language), strict=True
@@ -97,7 +97,7 @@ def prepare_asterisk(job: Job) -> dict[str, object]:
     minutes_in = minutes(clips)
     clips, copies = remove_copies(clips)
     kept = []
-    for language in job.spec.languages:
+    for language in job.spec.codes:
         own = [clip for clip in clips if clip.language == language]
         kept += take(own, job.config.ssl_minutes_per_language)
     ids = {clip.utt_id for clip in kept}
@@ -117,7 +117,7 @@ def prepare_espeak(job: Job) -> dict[str, object]:
     split_of = splitter(link_groups(tuxpaint.sentences(phrases)), job.config, job.seed)
     voiced, clips, splits_by_id = job.config.synthetic, [], {}
     with new_folder(job.audio) as audio:
-        for language, code in job.spec.languages.items():
+        for language, code in job.spec.codes.items():
             sentences = synthetic.sentences_of(phrases, code, voiced, job.seed)
             planned = synthetic.plan_lines(
                 job.corpus, language, code, sentences, split_of, voiced, job.seed

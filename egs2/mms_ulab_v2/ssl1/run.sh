@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# MMS ulab v2, 6,700 h in 4,023 languages: stages 1 to 3, from downloads/mms_ulab_v2/*.parquet.
+# It takes every option of the template: ./run.sh --help
+set -euo pipefail
+recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+exec "${recipe}/../../TEMPLATE/ssl1/ssl.sh" --recipe_dir "${recipe}" \
+  --conf "${recipe}/../../../conf/xeus.yaml" --stop_stage 3 "$@"

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# XEUS as published: 41 corpora, 1.08 million hours. Any subset of them: --only "fleurs mls".
+# It takes every option of the template: ./run.sh --help
+set -euo pipefail
+recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+exec "${recipe}/../../TEMPLATE/ssl1/ssl.sh" --recipe_dir "${recipe}" \
+  --conf "${recipe}/../../../conf/xeus.yaml" "$@"

@@ -1,0 +1,95 @@
+"""Stage 1 with corpora on the disk: one unit each, done again when a file of it changes."""
+
+import os
+
+import pytest
+from tiny_corpora import write_parquet, write_tone
+
+from espnet2.bin import prepare_data
+from espnet2.utils.errors import ConfigError, DataError
+
+CORPORA = """
+corpora:
+  one: {kind: folder, language: eng, hours: 12}
+  two: {kind: hf_parquet, language: fra}
+  absent: {kind: manual, place: put the discs there}
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the command in a folder with a space in its name, two of three corpora present."""
+    work = tmp_path / "a recipe"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    (work / "conf.yaml").write_text("seed: 1\n")
+    (work / "corpora.yaml").write_text(CORPORA)
+    write_tone(work / "downloads/one/a.wav")
+    write_parquet(work / "downloads/two/train.parquet", [b"x"], id=["b"])
+
+    def run(*more):
+        return prepare_data.main(
+            ["--conf", "conf.yaml", "--corpora", "corpora.yaml", "--downloads", "downloads",
+             "--superb_root", "downloads/tree", "--data", "data", *more]
+        )  # fmt: skip
+
+    run.work = work
+    return run
+
+
+def test_a_corpus_that_is_not_there_stops_the_stage_before_it_begins(run):
+    with pytest.raises(DataError, match=r"1 of 3 corpora are not on this machine:\n  absent: .*"
+                       r"discs there\nthose that are there run with --only 'one two'"):  # fmt: skip
+        run()
+    assert not (run.work / "data").exists()
+
+
+def test_some_corpora_are_prepared_each_once_until_a_file_changes(run, capfd):
+    assert run("--only", "one, two") == 0
+    assert (run.work / "data/one/wav.scp").read_text() == "one-a downloads/one/a.wav\n"
+    assert (run.work / "data/two/wav.scp").read_text() == "two-b downloads/two/train.parquet:0\n"
+    assert (run.work / "data/two/utt2lang").read_text() == "two-b fra\n"
+    assert not (run.work / "downloads/tree").exists()
+    assert run("--only", "two one") == 0
+    assert "up to date (2 units)" in capfd.readouterr().err
+    before = (run.work / "data/two/wav.scp").stat().st_ino
+    write_tone(run.work / "downloads/one/b.wav")
+    assert run("--only", "one two") == 0
+    lines = (run.work / "data/one/wav.scp").read_text().splitlines()
+    assert lines == ["one-a downloads/one/a.wav", "one-b downloads/one/b.wav"]
+    assert (run.work / "data/two/wav.scp").stat().st_ino == before
+
+
+def test_a_corpus_that_is_left_out_stays_as_it_is(run):
+    assert run("--only", "one two") == 0
+    assert run("--only", "two") == 0
+    assert (run.work / "data/one/wav.scp").is_file()
+
+
+def test_a_name_that_is_not_in_the_file_is_refused_with_a_guess(run):
+    with pytest.raises(ConfigError, match=r"--only onee: no such corpus .*did you mean 'one'"):
+        run("--only", "onee")
+
+
+def test_a_corpus_that_fails_is_named_and_leaves_nothing_half_done(run, capfd):
+    (run.work / "downloads/two/train.parquet").write_text("no parquet")
+    assert run("--only", "one two") == 1
+    assert "data_two failed: " in (said := capfd.readouterr().err)
+    assert "train.parquet: not a Parquet file" in said
+    assert (run.work / "data/one/wav.scp").is_file()
+    left = [path.name for path in (run.work / "data").glob("*two*") if path.suffix != ".lock"]
+    assert left == []
+
+
+def test_a_recipe_that_lhotse_does_not_have_is_refused_at_once(run):
+    (run.work / "corpora.yaml").write_text(
+        "corpora: {one: {kind: lhotse, recipe: librispeach, language: eng}}\n"
+    )
+    with pytest.raises(ConfigError, match="lhotse has no recipe prepare_librispeach"):
+        run()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_named(run):
+    (run.work / "data").mkdir(mode=0o500)
+    assert run("--only", "one") == 1
