@@ -2,10 +2,12 @@
 
 python3 -m espnet2.bin.bench model             # our encoder beside PyPI's espnet, one CPU thread
 python3 -m espnet2.bin.bench gpu               # training steps and their parts on this GPU
+python3 -m espnet2.bin.bench data              # index of 10^8 rows, loader, formatting
 python3 -m espnet2.bin.bench model --no_save   # print only
 
-`model` needs the reference in an environment of its own: tools/install.sh --with_espnet. Tables go
-to stdout; in a checkout they are also added to egs2/BENCHMARKS.md.
+`model` and `data` need the reference in an environment of its own: tools/install.sh --with_espnet;
+`data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
+egs2/BENCHMARKS.md.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from espnet2.bench import gpu, model
+from espnet2.bench import data, gpu, model
 from espnet2.bench.table import append, entry
 from espnet2.utils.cli import run_main
 from espnet2.utils.logs import log
@@ -22,6 +24,7 @@ from espnet2.utils.provenance import REPOSITORY
 KINDS = {
     "model": (model, "our encoder beside PyPI's espnet: ratios of time and memory"),
     "gpu": (gpu, "training steps at XEUS size and four micro-benchmarks"),
+    "data": (data, "index and plan of 10^8 rows, the loader beside lhotse and espnet, formatting"),
 }
 RECORD = REPOSITORY / "egs2" / "BENCHMARKS.md"
 
@@ -50,7 +53,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="{model,gpu}")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="{model,gpu,data}")
     for name, (module, summary) in KINDS.items():
         kind = kinds.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         kind.add_argument(

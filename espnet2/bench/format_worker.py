@@ -1,0 +1,83 @@
+"""Stage 2 in one process of one thread, timed whole and in parts.
+
+Loaded by ``answer.py``. Parts come from Python's profiler in a run of its own, so that watching
+does not slow the run whose time counts.
+"""
+
+import cProfile
+import pstats
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from espnet2.data.config import FormatConfig
+from espnet2.data.format import format_shard
+from espnet2.data.manifest import plan_shards
+from espnet2.data.merge import merge_corpus
+from espnet2.utils.config import from_dict
+
+# Part of the work -> the functions that do it, as (end of the module's path, name), each with all
+# that it calls; none of them calls another. The profiler writes ~ for what is not Python.
+PARTS = {
+    "read": [("~", "<method 'read' of '_io.BufferedReader' objects>")],
+    "decode": [("soundfile.py", "read")],
+    "mix channels": [("~", "<built-in method builtins.sum>")],
+    "resample": [("soxr/__init__.py", "resample_chunk")],
+    "round": [("data/audio.py", "to_int16")],
+    "find pauses": [("data/vad.py", "find_speech")],
+    "check": [("data/audio.py", "level_dbfs")],
+    "hash": [("data/audio.py", "content_hash")],
+    "encode": [("data/audio.py", "encode_flac")],
+    "write": [("data/shards.py", "write_record")],
+    "share out": [("data/manifest.py", "plan_shards")],
+    "merge": [("data/merge.py", "merge_corpus")],
+}
+
+
+class Side:
+    """Formats Kaldi directories."""
+
+    def format(self, data: str, out: str, config: dict[str, Any]) -> dict:
+        """Seconds of formatting ``data``, and hours of audio that came out."""
+        start, cpu_start = time.perf_counter(), time.process_time()
+        result = self.stage(Path(data), Path(out), config)
+        seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
+        return {"seconds": [seconds], "cpu_s": cpu_s, **result}
+
+    def parts(self, data: str, out: str, config: dict[str, Any]) -> dict:
+        """Share of the time of each part of PARTS; what is left is "rest"."""
+        return shares(lambda: self.stage(Path(data), Path(out), config))
+
+    def stage(self, data: Path, out: Path, config: dict[str, Any]) -> dict:
+        """All of stage 2 for one corpus, from the start."""
+        shutil.rmtree(out, ignore_errors=True)
+        settings = from_dict(FormatConfig, config, "format")
+        manifests = list(plan_shards(data, out, settings))
+        for manifest in manifests:
+            format_shard(manifest, data.name, settings)
+        merged = merge_corpus(out, manifests, settings)
+        return {"utterances": merged["utterances"], "hours": merged["hours"]}
+
+
+def shares(call: Callable[[], object]) -> dict[str, float]:
+    """Share of the profiled time of ``call`` spent in each of PARTS."""
+    profile = cProfile.Profile()
+    profile.runcall(call)
+    stats = pstats.Stats(profile)
+    total = stats.total_tt
+    spent = {
+        part: sum(cumulative(stats, end, name) for end, name in functions) / total
+        for part, functions in PARTS.items()
+    }
+    return {**spent, "rest": 1 - sum(spent.values())}
+
+
+def cumulative(stats: pstats.Stats, module_end: str, name: str) -> float:
+    """Seconds in a function and all that it calls, over all its calls."""
+    return sum(
+        row[3]
+        for (file, _, function), row in stats.stats.items()
+        if function == name and file.endswith(module_end)
+    )
