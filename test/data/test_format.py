@@ -1,17 +1,23 @@
+import itertools
+import shutil
+
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
+from toy_voice import recording
 
+from espnet2.bin import format_data
 from espnet2.data.audio import content_hash, load_pcm, to_int16
-from espnet2.data.config import FormatConfig
+from espnet2.data.config import FormatConfig, VadConfig
 from espnet2.data.format import format_shard
 from espnet2.data.index import Index
 from espnet2.data.kaldi import Utterance, read_kaldi, write_kaldi
 from espnet2.data.manifest import plan_shards
 from espnet2.data.merge import merge_corpus
-from espnet2.data.tsv import read_dropped, read_rows
+from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import DataError
+from espnet2.utils.files import read_json
 
 
 def noise(seconds, seed=0, rate_hz=16000):
@@ -161,3 +167,107 @@ def test_odd_paths_and_44_khz_stereo_ogg_are_stored_at_16_khz(tmp_path):
     assert index.num_samples[:].tolist() == [16000]
     expected = load_pcm(str(data / "été#1.ogg")).samples
     np.testing.assert_array_equal(to_int16(index.audio(0)), expected)
+
+
+def test_recordings_of_a_vad_corpus_become_segments_that_name_their_times(tmp_path):
+    clips = {
+        "film-1": recording(-2, 3, -2, 2, -1),
+        "film-2": np.zeros(48000, np.int16),
+        "film-3": recording(-1, 0.4, -1),
+    }
+    data = make_corpus(tmp_path / "c d", clips)
+    index = run_format(data, tmp_path / "dump", vad_corpora=["c d"], max_drop_ratio=0.5)
+    assert len(index) == 2
+    assert list(index.recordings) == ["film-1", "film-1"]
+    previous = 0
+    for i, utt_id in enumerate(index.utt_ids):
+        name, first_ms, last_ms = utt_id.rsplit("-", 2)
+        assert (name, len(first_ms), len(last_ms)) == ("film-1", 8, 8)
+        start, stop = 16 * int(first_ms), 16 * int(last_ms)
+        assert previous <= start < stop <= len(clips["film-1"])
+        np.testing.assert_array_equal(to_int16(index.audio(i)), clips["film-1"][start:stop])
+        previous = stop
+    assert reasons(tmp_path / "dump") == {"film-2": "no speech", "film-3": "no speech"}
+    summary = read_json(tmp_path / "dump/c d/shards/000.summary.json")
+    assert summary["utterances_in"] == 3
+    assert summary["hours_in"] * 3600 == pytest.approx(10 + 3 + 2.4)
+    assert summary["hours"] + summary["hours_no_speech"] == pytest.approx(summary["hours_in"])
+
+
+def test_long_speech_is_cut_and_checked_like_any_utterance(tmp_path):
+    data = make_corpus(tmp_path / "c d", {"talk": recording(-1, 25, -1)})
+    vad = VadConfig(max_s=8.0)
+    index = run_format(data, tmp_path / "dump", vad_corpora=["c d"], max_s=10.0, vad=vad)
+    assert len(index) >= 4
+    assert max(index.num_samples[:]) <= 8 * 16000
+    edges = [utt_id.split("-")[1:] for utt_id in index.utt_ids]
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(edges))  # nothing between the parts
+    assert sum(index.num_samples[:]) / 16000 == pytest.approx(25.5, abs=0.5)
+    with pytest.raises(DataError, match=r"6 of 6 utterances dropped \(too short 6\)|too short"):
+        run_format(data, tmp_path / "dump", vad_corpora=["c d"], vad=vad, min_s=9.0)
+
+
+def test_what_is_a_segment_already_is_not_cut_and_other_corpora_are_left_whole(tmp_path):
+    clip = recording(-2, 3, -2, 2, -1)
+    data = make_corpus(tmp_path / "c d", {"rec": clip})
+    source = read_kaldi(data)[0].source
+    whole = run_format(data, tmp_path / "dump", vad_corpora=["other"])
+    assert whole.num_samples[:].tolist() == [len(clip)]
+    write_kaldi(data, [Utterance(utt_id="p", recording="rec", source=source, speaker="s",
+                                 start_s=1.0, end_s=9.0, language="eng")])  # fmt: skip
+    index = run_format(data, tmp_path / "dump", vad_corpora=["c d"])
+    assert list(index.utt_ids) == ["p"]
+    assert index.num_samples[:].tolist() == [8 * 16000]
+
+
+def test_audio_that_trimming_may_shorten_is_decoded_before_it_is_called_too_long(tmp_path):
+    clip = np.concatenate([np.zeros(32000, np.int16), noise(1.5)])
+    data = make_corpus(tmp_path / "c d", {"a": clip})
+    index = run_format(data, tmp_path / "dump", max_s=2.0, trim_edges=True)
+    assert index.num_samples[:].tolist() == [24000 + 1600]
+
+
+def format_all(place, *options):
+    """Run the stage over ``place/data``; the units it did."""
+    log = place / "log"
+    shutil.rmtree(log, ignore_errors=True)
+    (place / "conf.yaml").write_text("format: {shard_hours: 0.001}\n")
+    status = format_data.main(["--conf", f"{place}/conf.yaml", "--data", f"{place}/data", "--dump",
+                               f"{place}/dump", "--log_dir", str(log), *options])  # fmt: skip
+    assert status == 0
+    return sorted(path.stem for path in log.glob("format_*.log"))
+
+
+def contents(dump):
+    files = [path for path in dump.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {str(path.relative_to(dump)): path.read_bytes() for path in files}
+
+
+def test_a_changed_vad_setting_redoes_the_corpora_that_are_cut_and_no_other(tmp_path, capfd):
+    make_corpus(tmp_path / "data/talks", {"t1": recording(-2, 3, -2, 2), "t2": recording(-1, 4)})
+    make_corpus(tmp_path / "data/words", {"w1": noise(1), "w2": noise(2, 1)})
+    cut = ("--set", "format.vad_corpora=[talks]")
+    assert format_all(tmp_path, *cut) == [
+        "format_talks", "format_talks_000", "format_talks_001", "format_words", "format_words_000"
+    ]  # fmt: skip
+    assert (
+        "all corpora: in: 4 utts / 0.00 h -> out: 5 utts / 0.00 h; dropped: none; "
+        "0.00 h without speech left out"
+    ) in capfd.readouterr().err
+    assert format_all(tmp_path, *cut) == []
+    cut += ("--set", "format.vad.padding_ms=150")
+    assert format_all(tmp_path, *cut) == ["format_talks", "format_talks_000", "format_talks_001"]
+    cut += ("--set", "format.max_drop_ratio=0.5")
+    assert format_all(tmp_path, *cut) == ["format_talks", "format_words"]
+    format_all(tmp_path, "--set", "format.vad_corpora=[talk]")
+    assert "vad_corpora names talk, of which there is no data dir" in capfd.readouterr().err
+
+
+def test_the_number_of_jobs_changes_no_byte(tmp_path):
+    make_corpus(tmp_path / "data/talks", {f"t{i}": recording(-1, 2 + i) for i in range(2)})
+    format_all(tmp_path, "--set", "format.vad_corpora=[talks]")
+    one = contents(tmp_path / "dump")
+    shutil.rmtree(tmp_path / "dump")
+    format_all(tmp_path, "--set", "format.vad_corpora=[talks]", "--nj", "2")
+    assert contents(tmp_path / "dump") == one
+    assert sum(name.endswith(".ark") for name in one) == 2
