@@ -32,11 +32,10 @@ from pathlib import Path
 from espnet2.data.kaldi_folder import Folder
 from espnet2.data.kaldi_recordings import (
     RecordingRules,
-    check_id,
     check_recordings,
     note_shared_audio,
 )
-from espnet2.data.kaldi_rows import check_language, parse_positive, parse_span
+from espnet2.data.kaldi_rows import check_id, check_language, parse_positive, parse_span
 from espnet2.data.kaldi_speakers import check_speakers
 from espnet2.data.kaldi_tables import Entry, joined
 

@@ -37,12 +37,15 @@ class Folder:
 
     def __init__(self, path: Path):
         self.path, self.problems, self.notes = Path(path), Problems(), Notes()
+        self._paths: dict[str, Path] = {}
         self._is_sorted: dict[str, bool] = {}
         self._given: set[str] = set()
 
     def file(self, name: str) -> Path:
         """Path of one of its files."""
-        return self.path / name
+        if name not in self._paths:  # joining paths is slow
+            self._paths[name] = self.path / name
+        return self._paths[name]
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""

@@ -13,12 +13,13 @@ from espnet2.data.external_sort import sorted_lines
 from espnet2.data.kaldi_folder import Folder
 from espnet2.data.kaldi_rows import (
     Span,
+    check_id,
     check_source,
     note_unknown_recording,
     parse_positive,
     parse_span,
 )
-from espnet2.data.kaldi_tables import Entry, Problems, entries, id_problem, joined
+from espnet2.data.kaldi_tables import Entry, Problems, entries, joined
 from espnet2.data.parquet import is_parquet
 from espnet2.data.pipes import is_pipe
 from espnet2.data.sources import read_bytes, source_file
@@ -87,13 +88,6 @@ def header_seconds(source: str) -> float:
     except (soundfile.LibsndfileError, TypeError) as error:
         raise DataError(f"{source}: {getattr(error, 'error_string', error)}") from None
     return info.frames / info.samplerate
-
-
-def check_id(path: Path, entry: Entry, problems: Problems) -> None:
-    """An id must be a name for a file."""
-    problem = id_problem(entry.key)
-    if problem:
-        problems.add(path, entry.line, "the id {} {}", entry.key, problem)
 
 
 def check_recordings(folder: Folder, rules: RecordingRules, spans_in_order: bool) -> None:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from espnet2.data.kaldi_tables import Entry, Problems, SortedTable, checked_entries, joined
+from espnet2.data.kaldi_tables import (
+    Entry,
+    Problems,
+    SortedTable,
+    checked_entries,
+    id_problem,
+    joined,
+)
 from espnet2.data.languages import UNKNOWN_LANGUAGE, language_problem
 from espnet2.data.pipes import is_pipe, parse_pipe
 from espnet2.utils.errors import DataError
@@ -51,19 +58,17 @@ def iter_kaldi(folder: Path, allow_pipes: bool = False) -> Iterator[Utterance]:
     wav, segments, problems = Path(folder) / "wav.scp", Path(folder) / "segments", Problems(True)
     if not wav.is_file():
         problems.add(wav, None, "no such file")
-    paths = [wav.with_name(name) for name in COLUMNS if wav.with_name(name).is_file()]
-    names = [path.name for path in paths]
-    streams = [checked_entries(path, problems) for path in paths]
-    is_empty = True
-    if segments.is_file():
+    files = {name: wav.with_name(name) for name in COLUMNS if wav.with_name(name).is_file()}
+    streams = [checked_entries(path, problems) for path in files.values()]
+    owner = segments if segments.is_file() else wav
+    if owner is segments:
         for entry in checked_entries(wav, problems):
             check_source(wav, entry, allow_pipes, problems)
-        owner = segments
-    else:
-        owner = wav
+    entry = None
     with closing(SortedTable(wav)) as recordings:
-        rows = joined(owner, checked_entries(owner, problems), paths, streams, problems)
-        for entry, row in rows:
+        owners = checked_entries(owner, problems)
+        for entry, row in joined(owner, owners, list(files.values()), streams, problems):
+            check_id(owner, entry, problems)
             if owner is wav:
                 check_source(wav, entry, allow_pipes, problems)
                 span, source = Span(entry.key, 0.0, None), entry.value
@@ -72,29 +77,36 @@ def iter_kaldi(folder: Path, allow_pipes: bool = False) -> Iterator[Utterance]:
                 source = recordings.value(span.recording)
                 if source is None:
                     note_unknown_recording(segments, entry, span, problems)
-            is_empty = False
-            yield utterance(entry.key, span, source, dict(zip(names, row, strict=True)), wav)
-    if is_empty:
+            columns = dict(zip(files, row, strict=True))
+            yield utterance(entry.key, span, source, columns, files, problems)
+    if entry is None:
         problems.add(owner, None, "no utterances")
 
 
 def utterance(
-    utt_id: str, span: Span, source: str, columns: dict[str, Entry], wav: Path
-) -> Utterance:
+    utt_id: str, span: Span, source: str, columns: dict[str, Entry], files: dict[str, Path],
+    strict: Problems,
+) -> Utterance:  # fmt: skip
     """One utterance of its lines. Raises DataError for a value that cannot stand there."""
-    strict = Problems(strict=True)
     language, seconds = UNKNOWN_LANGUAGE, None
     if "utt2lang" in columns:
         language = columns["utt2lang"].value
-        check_language(wav.with_name("utt2lang"), columns["utt2lang"], strict)
+        check_language(files["utt2lang"], columns["utt2lang"], strict)
     if "utt2dur" in columns:
-        seconds = parse_positive(wav.with_name("utt2dur"), columns["utt2dur"], strict)
+        seconds = parse_positive(files["utt2dur"], columns["utt2dur"], strict)
     return Utterance(
         utt_id=utt_id, recording=span.recording, source=source, start_s=span.start_s,
         end_s=span.end_s, language=language,
         speaker=columns["utt2spk"].value if "utt2spk" in columns else utt_id,
         text=columns["text"].value if "text" in columns else None, duration_s=seconds,
     )  # fmt: skip
+
+
+def check_id(path: Path, entry: Entry, problems: Problems) -> None:
+    """An id must be a name for a file."""
+    problem = id_problem(entry.key)
+    if problem:
+        problems.add(path, entry.line, "the id {} {}", entry.key, problem)
 
 
 def check_source(path: Path, entry: Entry, allow_pipes: bool, problems: Problems) -> bool:

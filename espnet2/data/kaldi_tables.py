@@ -20,9 +20,10 @@ OUT_OF_ORDER = "{} is out of order; sort with LC_ALL=C sort"
 MAX_ID_BYTES = 200  # of a file name's 255, endings included
 # Control characters, byte order marks, and what Unicode or Python takes for a space or a line end.
 _ODD = "\0-\x08\x0b-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-_SUSPECT = re.compile(rf"(?m)[\t{_ODD}]|  |^ | $")
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 _ODD_SPACE = re.compile(f"[{_ODD}]")
+_NO_TEXT = re.compile(f"[\t{_ODD}]")
+_NO_TEXT_BYTES = bytes([*range(10), *range(11, 32), 127])
 
 
 class Entry(NamedTuple):
@@ -100,10 +101,9 @@ def _block_entries(
     problems = Problems() if problems is None else problems
     try:
         text = block.decode("utf-8")
-        careful = bool(_SUSPECT.search(text))
     except UnicodeDecodeError:
-        careful = True
-    if careful:
+        text = None
+    if text is None or not _is_clean(block, text):
         for number, raw in enumerate(block.split(b"\n"), before + 1):
             yield from _careful_entry(path, raw, number, problems)
         return
@@ -113,6 +113,16 @@ def _block_entries(
             yield Entry(key, value, number)
         else:
             yield from _careful_entry(path, line.encode(), number, problems)
+
+
+def _is_clean(block: bytes, text: str) -> bool:
+    """Whether no line breaks a rule, missing values aside: a few fast searches of the block."""
+    framed = b"\n%b\n" % block
+    if any(wrong in framed for wrong in (b"  ", b"\n ", b" \n")):
+        return False
+    if block.isascii():
+        return len(block.translate(None, _NO_TEXT_BYTES)) == len(block)
+    return _NO_TEXT.search(text) is None
 
 
 def _careful_entry(path: Path, raw: bytes, number: int, problems: Problems) -> Iterator[Entry]:
