@@ -4,6 +4,7 @@ Readers see the old file or the new one, never half of either, even after SIGKIL
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 from espnet2.utils.errors import DataError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _cleaned: set[Path] = set()  # folders in which this process has looked for leftovers
 
 
@@ -34,7 +36,9 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync(part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(path)  # a write knows only that some disk is full
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
         raise

@@ -75,7 +75,7 @@ def last_line(path: Path) -> str:
     """The last line of a log that says something."""
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     if lines:
-        return lines[-1]
+        return lines[-1].strip()
     if shutil.disk_usage(path.parent).free < 2**20:  # then the log could not be written either
         return "the disk is full; free some space and run the same command again"
     return "ended without a word (killed, or out of memory)"

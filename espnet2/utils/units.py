@@ -137,7 +137,8 @@ def run_units(units: Iterable[Unit], args: Namespace) -> int:
     failed = launch(pending, args, gpus)
     for folder in folders:
         look_again(folder)
-    name_failed(failed, args.log_dir)
+    places = {spec: place for place, spec in enumerate(pending)}
+    name_failed(sorted(failed, key=lambda pair: places[pair[0]]), args.log_dir)
     return 1 if failed else 0
 
 
