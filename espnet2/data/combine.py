@@ -52,10 +52,15 @@ class Corpora:
             for name, column in columns.items()
         }
 
-    def utt_id(self, row: int) -> str:
-        """The utterance id of a row."""
-        number = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return self.indexes[number].utt_ids[int(row - self.starts[number])]
+    def utt_ids(self, rows: np.ndarray) -> list[str]:
+        """The utterance ids of rows (n,), in any order."""
+        numbers, found = np.searchsorted(self.starts, rows, side="right") - 1, [""] * len(rows)
+        for number in np.unique(numbers):
+            (places,) = np.nonzero(numbers == number)
+            utt_ids = self.indexes[number].utt_ids[rows[places] - self.starts[number]]
+            for place, utt_id in zip(places, utt_ids, strict=True):
+                found[place] = utt_id
+        return found
 
     def content_hashes(self) -> Iterator[np.ndarray]:
         """The content hashes of all rows, in chunks."""
@@ -115,19 +120,20 @@ def combine(
 def refuse_repeated_ids(rows: Corpora, folder: Path) -> None:
     """Raise DataError when two corpora share an utterance id."""
     suspects = find_duplicates(rows.id_hashes(), len(rows), folder, "ids")
-    for row, first in suspects.all():
-        if rows.utt_id(row) == rows.utt_id(first):
-            raise DataError(
-                f"utterance id {rows.utt_id(row)} appears in two corpora; put the corpus's name "
-                f"before the ids in its data directory"
-            )
+    for pairs in suspects.chunks():
+        for utt_id, other in zip(*map(rows.utt_ids, pairs.T), strict=True):
+            if utt_id == other:
+                raise DataError(
+                    f"utterance id {utt_id} appears in two corpora; put the corpus's name before "
+                    f"the ids in its data directory"
+                )
 
 
 def dropped_rows(rows: Corpora, duplicates: Duplicates) -> Iterator[Dropped]:
     """The rows of dropped.tsv: audio that came before."""
-    for row, first in duplicates.all():
-        detail = f"same audio as {rows.utt_id(first)}"
-        yield Dropped(utt_id=rows.utt_id(row), reason="duplicate", detail=detail)
+    for pairs in duplicates.chunks():
+        for utt_id, first in zip(*map(rows.utt_ids, pairs.T), strict=True):
+            yield Dropped(utt_id=utt_id, reason="duplicate", detail=f"same audio as {first}")
 
 
 def valid_limit(rows: Corpora, duplicates: Duplicates, ratio: float, seed: int) -> float:

@@ -85,10 +85,12 @@ class Duplicates:
             self._part, self._pairs = part, pairs[np.argsort(pairs[:, 0], kind="stable")]
         return self._pairs
 
-    def all(self) -> Iterator[tuple[int, int]]:
-        """All pairs, by row."""
+    def chunks(self) -> Iterator[np.ndarray]:
+        """All pairs (n, 2), by row, some thousands at a time."""
         for part in range(self._found.parts):
-            yield from map(tuple, self._of_part(part).tolist())
+            pairs = self._of_part(part)
+            for start in range(0, len(pairs), 2**14):
+                yield pairs[start : start + 2**14]
 
     def is_first(self, start: int, stop: int) -> np.ndarray:
         """(stop - start,) bool: True where a row is no duplicate."""

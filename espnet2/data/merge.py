@@ -5,6 +5,7 @@ Shards are read one after the other, a few times; nothing in memory grows with t
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ class Pieces:
 
     def __init__(self, manifests: list[Path]):
         self.manifests = manifests
+        self.utt_ids = lru_cache(maxsize=64)(self._read_utt_ids)  # number of a shard -> its ids
         self.names: dict[str, dict[str, None]] = {"shard": {}, "language": {}, "corpus": {}}
         self.starts = [0]  # first row of each shard, then the rows in all
         self.came_in: Counter = Counter()  # utterances_in, hours_in, hours_no_speech
@@ -55,12 +57,11 @@ class Pieces:
     def utt_id(self, row: int) -> str:
         """The utterance id of a row."""
         number = int(np.searchsorted(self.starts, row, side="right")) - 1
-        row -= self.starts[number]
-        for batch in self.batches(self.manifests[number]):
-            if row < len(batch):
-                return batch["utt_id"][row].as_py()
-            row -= len(batch)
-        raise IndexError(f"row {row} of {self.manifests[number]}")
+        return self.utt_ids(number)[row - self.starts[number]]
+
+    def _read_utt_ids(self, number: int) -> list[str]:
+        batches = self.batches(self.manifests[number])
+        return [utt_id for batch in batches for utt_id in batch["utt_id"].to_pylist()]
 
 
 class Losses:
@@ -106,12 +107,9 @@ def dropped_rows(pieces: Pieces, duplicates: Duplicates) -> Iterator[Dropped]:
     for number, manifest in enumerate(pieces.manifests):
         dropped = read_dropped(manifest.with_suffix(".dropped.tsv"))
         start, stop = pieces.starts[number : number + 2]
-        again = duplicates.between(start, stop)
-        utt_ids = [i for b in pieces.batches(manifest) for i in b["utt_id"].to_pylist()]
-        for row, first in again.tolist() if len(again) else ():
-            same = utt_ids[first - start] if first >= start else pieces.utt_id(first)
-            detail = f"same audio as {same}"
-            dropped.append(Dropped(utt_id=utt_ids[row - start], reason="duplicate", detail=detail))
+        for row, first in duplicates.between(start, stop).tolist():
+            detail = f"same audio as {pieces.utt_id(first)}"
+            dropped.append(Dropped(utt_id=pieces.utt_id(row), reason="duplicate", detail=detail))
         yield from sorted(dropped, key=lambda d: d.utt_id.encode())
 
 

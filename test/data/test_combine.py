@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from espnet2.bin import combine_data
+from espnet2.data import duplicates, index_writer
 from espnet2.data.combine import combine, uniform_hash
 from espnet2.data.config import CombineConfig
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
@@ -83,10 +84,41 @@ def test_equal_audio_of_two_corpora_is_kept_once(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("part_rows", "rows_per_batch"), [(1, 1), (5, 4), (64, 1000)])
+def test_parts_and_batches_of_any_size_give_the_same_sets(
+    tmp_path, monkeypatch, part_rows, rows_per_batch
+):
+    def rows(name):
+        twins = {i: f"{i % 4:016x}" for i in range(0, 40, 3)}
+        return [row(name, i, recording=f"r{i // 3}", digest=twins.get(i)) for i in range(40)]
+
+    whole = combine_rows(tmp_path / "whole", ratio=0.2, a=rows("a"), b=rows("b"))
+    monkeypatch.setattr(duplicates, "PART_ROWS", part_rows)
+    monkeypatch.setattr(index_writer, "ROWS_PER_BATCH", rows_per_batch)
+    parts = combine_rows(tmp_path / "parts", ratio=0.2, a=rows("a"), b=rows("b"))
+    assert [len(index) for index in parts] == [len(index) for index in whole]
+    assert [index.fingerprint for index in parts] == [index.fingerprint for index in whole]
+    for name in ("dropped.tsv", "hours.json"):
+        files = [(tmp_path / dump / name).read_bytes() for dump in ("whole", "parts")]
+        assert files[0] == files[1]
+
+
+def test_recordings_are_held_out_by_the_hash_of_seed_corpus_and_name(tmp_path):
+    rows = [row("a", i, recording=f"r{i // 2}") for i in range(60)]
+    draws = np.array([uniform_hash(7, f"a/r{i // 2}") for i in range(60)])
+    _, valid = combine_rows(tmp_path / "1", ratio=0.25, seed=7, a=rows)
+    assert list(valid.utt_ids) == [f"a-{i:04d}" for i in np.flatnonzero(draws < 0.25)]
+    _, valid = combine_rows(tmp_path / "2", ratio=1e-6, seed=7, a=rows)
+    assert list(valid.utt_ids) == [f"a-{i:04d}" for i in np.flatnonzero(draws == draws.min())]
+    _, valid = combine_rows(tmp_path / "3", ratio=0.25, seed=7, a=rows[:2])  # one recording
+    assert len(valid) == 0
+
+
 def test_hours_are_counted_by_corpus_and_language(tmp_path, capsys):
     combine_rows(tmp_path, ratio=0.0, a=[row("a", i, seconds=1800) for i in range(3)],
                  b=[row("b", 1, seconds=3600)])  # fmt: skip
     hours = read_json(tmp_path / "hours.json")["train"]
+    assert sum(hours.pop("utterances_by_second")) == 4
     assert hours["total"] == {"utterances": 4, "hours": 2.5}
     assert hours["corpora"] == {
         "a": {"utterances": 3, "hours": 1.5},
@@ -124,6 +156,8 @@ def test_a_corpus_that_is_no_longer_in_data_stays_out(tmp_path, monkeypatch):
     for name in ("b", "a", "noise"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "wav.scp").write_text("u u.wav\n")
+    (tmp_path / "data/b/corpus.json").write_text('{"paper_hours": 12.5}')
+    (tmp_path / "data/a/corpus.json").write_text('{"licence": "CC0"}')
     for name in ("a", "b", "removed"):
         write_index(tmp_path / "dump" / name / "index.arrow", table_of([row(name, 0)]))
     (tmp_path / "conf.yaml").write_text("seed: 1\n")
@@ -133,3 +167,5 @@ def test_a_corpus_that_is_no_longer_in_data_stays_out(tmp_path, monkeypatch):
     )  # fmt: skip
     assert units[0].kwargs["corpora"] == ["a", "b"]
     assert [path.parent.name for path in units[0].inputs] == ["a", "b"]
+    assert {path.name for path in units[0].inputs} == {"index.json"}
+    assert units[0].kwargs["paper_hours"] == {"b": 12.5}
