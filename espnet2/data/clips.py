@@ -5,6 +5,7 @@ noise, rooms, masks) is the same for both.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,10 +45,14 @@ class Pieces:
 
     def __init__(self, index: Index, labels: LabelStore, stream: Stream):
         self.index, self.labels, self.stream = index, labels, stream
+        self._parts = lru_cache(maxsize=256)(stream.parts)  # clip and name both ask for them
+
+    def __reduce__(self):
+        return Pieces, (self.index, self.labels, self.stream)
 
     def clip(self, row: int) -> Clip:
         """The parts of the piece, joined."""
-        parts = self.stream.parts(row)
+        parts = self._parts(row)
         labels = [self.labels.labels(part.row)[part.start : part.stop] for part in parts]
         audio = [self.part_audio(part, part is parts[-1]) for part in parts]
         return Clip(audio=np.concatenate(audio), labels=np.concatenate(labels))
@@ -61,7 +66,7 @@ class Pieces:
 
     def name(self, row: int) -> str:
         """The ids of the utterances in the piece, with spaces between."""
-        return " ".join(self.index.utt_ids[part.row] for part in self.stream.parts(row))
+        return " ".join(self.index.utt_ids[part.row] for part in self._parts(row))
 
     def key(self, row: int) -> str:
         """What the random generators of a piece are named by."""

@@ -60,6 +60,8 @@ class Plan:
         if not (self.folder / "plan.json").is_file():
             raise DataError(f"{self.folder}: holds no plan.json; run stage 7 (plan) first")
         self.summary = read_json(self.folder / "plan.json")
+        if "most_repeats" not in self.summary:
+            raise DataError(f"{self.folder}: made by an older version; run stage 7 (plan) again")
         self.rows = FileArray.open_npy(self.folder / "rows.npy")
         self.is_packed: bool = self.summary["config"].get("pack_s") is not None
         self.buckets = [Bucket(**bucket) for bucket in self.summary["buckets"]]
@@ -171,6 +173,7 @@ def build_plan(index_path: Path, out: Path, config: PlanConfig, seed: int) -> di
     """
     index = Index.open(index_path)
     out.mkdir(parents=True, exist_ok=True)
+    (out / "plan.json").unlink(missing_ok=True)  # no moment with new rows and an old plan
     repeats = Repeats(index, config, seed)
     if config.pack_s is None:
         draft = fill_buckets(index, repeats, config, out)

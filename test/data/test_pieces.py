@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -209,3 +210,8 @@ def test_a_piece_that_cannot_be_is_refused(dump, tmp_path, options, message):
     config = PlanConfig(batch_bins=128_000, batch_multiple=2, **options)
     with pytest.raises(ConfigError, match=message):
         build_plan(dump / "toy/index.arrow", tmp_path, config, seed=0)
+
+
+def test_a_pickled_reader_gives_the_same_batches(dump):
+    batches = open_batches(dump, HEAVY)
+    assert_same(rows_of(batches.batch(2)), rows_of(pickle.loads(pickle.dumps(batches)).batch(2)))

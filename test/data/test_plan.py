@@ -14,6 +14,7 @@ from espnet2.data.plan import Plan, build_plan
 from espnet2.data.repeats import Repeats
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError, DataError
+from espnet2.utils.files import write_json
 
 LONGEST = 40_000  # samples of one utterance that fit the budget below
 LENGTHS = st.lists(st.integers(300, 3 * LONGEST // 2), min_size=1, max_size=50)
@@ -125,6 +126,20 @@ def test_opening_reads_no_rows_and_a_batch_few(tmp_path):
     with pytest.raises(DataError, match="rows.npy: cut short"):
         Plan.open(tmp_path / "plan")
     assert len(plan.batch(0).rows)
+
+
+def test_a_build_that_fails_or_an_older_plan_leaves_none_to_open(tmp_path):
+    plan = make_plan(tmp_path, lengths_of(20), batch_bins=640_000)
+    write_json(tmp_path / "older/plan.json", {"config": {}, "buckets": [], "seed": 0})
+    with pytest.raises(DataError, match="older: made by an older version; run stage 7"):
+        Plan.open(tmp_path / "older")
+    with pytest.raises(ConfigError, match="holds no 8"):
+        build_plan(
+            tmp_path / "index.arrow", plan.folder, PlanConfig(batch_bins=1, batch_multiple=8), 0
+        )
+    with pytest.raises(DataError, match="holds no plan.json; run stage 7"):
+        Plan.open(plan.folder)
+    assert sorted(p.name for p in plan.folder.iterdir()) == ["dropped.tsv", "rows.npy"]
 
 
 def test_seeds_and_passes_have_orders_of_their_own(tmp_path):
