@@ -1,7 +1,7 @@
 """Labels as text, ESPnet's form: ``utt 12 873 …``, sorted by utterance id; both ways exact.
 
-In memory: the order of the ids, 8 bytes an utterance. Import keeps the labels in a file beside
-those that it writes until all are there.
+Export streams. Import keeps the order of the ids in memory, 8 bytes an utterance, and the labels
+in a file beside those that it writes until all are there.
 """
 
 import bisect
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from espnet2.data.duplicates import scratch
+from espnet2.data.export_kaldi import rows_in_c_order
 from espnet2.data.index import Index
 from espnet2.data.labels import DTYPE, LabelStore, labels_file, write_labels
 from espnet2.tokens.quality import Counts, save_counts
@@ -25,9 +26,10 @@ def export_text(index: Path, folder: Path, text: Path) -> int:
     opened = Index.open(index)
     store = LabelStore.open(opened, folder)
     with atomic_path(text) as part, open(part, "w", encoding="utf-8", newline="\n") as file:
-        for row in sorted_rows(opened):
-            ids = map(str, store.labels(int(row)).tolist())
-            file.write(" ".join([opened.utt_ids[row], *ids]) + "\n")
+        for rows in rows_in_c_order(opened):
+            for utt_id, row in zip(opened.utt_ids[rows], rows.tolist(), strict=True):
+                ids = map(str, store.labels(row).tolist())
+                file.write(" ".join([utt_id, *ids]) + "\n")
     log(f"{text}: {len(opened)} utterances")
     return len(opened)
 
