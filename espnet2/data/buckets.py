@@ -2,8 +2,8 @@
 
 Two walks over the index. The first counts the lengths; crop lengths, buckets and their places in
 rows.npy follow from the counts. The second writes each chunk's rows to the places of their buckets.
-Memory: a chunk of rows (``Index.chunks``, 2**18) at ``max_repeats`` entries each and the counts of
-lengths, some 30 MB at the defaults, whatever the size of the set.
+Memory, whatever the size of the set: a chunk of rows (``Index.chunks``, 2**18) at ``max_repeats``
+entries each, and the counts of lengths. Measured: 23 MB without repeats, 66 MB with up to 8.
 """
 
 from collections.abc import Iterable, Iterator

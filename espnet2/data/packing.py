@@ -6,7 +6,7 @@ by name, so that only what is left after the last whole piece of the set is lost
 Two walks over the index: the first counts each group, the second writes its entries to a scratch
 file, group by group; then the groups are put in order and written, one after the other. A group of
 more than 2**20 entries is put in order by formula (``Permutation``), a cell of 2**20 at a time; a
-smaller one by shuffling it. Memory: some 150 MB whatever the size of the set; scratch: 16 bytes an
+smaller one by shuffling it. Memory: some 130 MB whatever the size of the set; scratch: 16 bytes an
 entry, gone when the plan is made.
 """
 

@@ -13,12 +13,12 @@ to end (``pieces``): one bucket whose rows are piece numbers; the rest is the sa
 
 ``locality`` L keeps runs of L consecutive entries of a bucket together in a pass (other runs in
 every pass). They lie near each other in one shard, within about L times the number of buckets
-utterances, so that a batch of n rows reads n / L places of the disk instead of n, which spinning
-disks and network file systems thank with a multiple of their throughput. The price: neighbours
-often share a corpus, a recording and a speaker, and with a temperature below 1 the repeats of an
-utterance are neighbours too; so a batch holds less variety, its gradient is noisier than its size
-promises, and interfering speech may be the same voice. Keep 1 where random reads are fast (an SSD,
-or shards in the page cache), and L small beside the batch (n / L of some hundred) elsewhere.
+utterances, so that a batch of n rows reads n / L places of the disk instead of n: worth it where
+finding a place costs more than reading an utterance (spinning disks, network file systems). The
+price: neighbours often share a corpus, a recording and a speaker, and with a temperature below 1
+the repeats of an utterance are neighbours too; so a batch holds less variety, its gradient is
+noisier than its size promises, and interfering speech may be the same voice. Keep 1 where random
+reads are fast (an SSD, or shards in the page cache); elsewhere keep n / L at some hundred.
 """
 
 from dataclasses import dataclass
@@ -166,7 +166,7 @@ class Plan:
 def build_plan(index_path: Path, out: Path, config: PlanConfig, seed: int) -> dict[str, float]:
     """Write OUT/plan.json, OUT/dropped.tsv and the arrays of the mode, for one index.
 
-    Buckets: rows.npy; utterances shorter than the shortest bucket (only with ``bucket_s``) are
+    Buckets: rows.npy; utterances shorter than the shortest bucket (of ``bucket_s``, or 0.04 s) are
     dropped with a row. Packing: rows.npy and starts.npy; what is left after the last whole piece
     is dropped with a row. The index is streamed; see ``buckets`` and ``packing`` for the memory
     taken. Returns what the plan costs: hours, steps and bytes of one pass.
