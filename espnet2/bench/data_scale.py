@@ -79,6 +79,7 @@ def scale_tables(args: argparse.Namespace, scratch: Path) -> list[Table]:
     counts = [10**n for n in range(4, 12) if SMALLEST <= 10**n < most] + [most]
     measured = [measure(rows, args, scratch / str(rows)) for rows in counts]
     sampler = peer_sampler(args, scratch)
+    figure = plot_file(args)
     tiny, lookups = ", tiny" if args.tiny else "", TINY_LOOKUPS if args.tiny else LOOKUPS
     making = Table(
         title=f"Index and plan: making them{tiny}",
@@ -99,9 +100,8 @@ def scale_tables(args: argparse.Namespace, scratch: Path) -> list[Table]:
                  "cached: median", "slowest", "peak resident", "anonymous", "file pages",
                  "grown, an utterance", "two processes together"),
         rows=tuple(reading_row(one, measured[0]) for one in measured),
-        notes=tuple(reading_notes(lookups, sampler)),
+        notes=tuple(reading_notes(lookups, sampler, figure)),
     )  # fmt: skip
-    figure = plot_file(args)
     if figure is not None:
         plot_scale(figure, measured)
         log(f"plot: {figure}")
@@ -188,7 +188,9 @@ def reading_row(one: Measured, smallest: Measured) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def reading_notes(lookups: int, sampler: tuple[int, Answer, str]) -> Iterator[str]:
+def reading_notes(
+    lookups: int, sampler: tuple[int, Answer, str], figure: Path | None
+) -> Iterator[str]:
     """What was measured, and the reference beside it."""
     rows, cost, version = sampler
     yield (
@@ -209,6 +211,8 @@ def reading_notes(lookups: int, sampler: tuple[int, Answer, str]) -> Iterator[st
         f"utterances: {duration(cost['seconds'])} and {cost['bytes'] / rows:,.0f} bytes an "
         "utterance in each process."
     )
+    if figure is not None:
+        yield f"Plot: [{figure.name}]({figure.name})"
 
 
 def mib(count: float) -> str:

@@ -72,4 +72,8 @@ def test_a_run_prints_its_tables_and_saves_them_with_the_plot(tmp_path, capsys):
     assert re.search(
         r"espnet 202511, NumElementsBatchSampler and kaldiio's table of wav.scp over 10,000 ", text
     )
+    assert "- Plot: [bench_data.png](bench_data.png)" in text
+    delivered = re.search(r"lhotse \S+ ([\d.]+)%, espnet 202511 ([\d.]+)%", text)
+    assert float(delivered[1]) == pytest.approx(100, abs=0.2)
+    assert 50 < float(delivered[2]) <= 100
     assert re.search(r"waited for the processor in \d+% of their time", text)
