@@ -181,15 +181,28 @@ def _mono(source: str, audio: AudioFile, first: int, count: int) -> Iterator[np.
     """(samples,) float32 at 16 kHz, a block at a time: the mean of the channels, resampled."""
     stream = soxr.ResampleStream(audio.samplerate, SAMPLE_RATE_HZ, 1, "float32", quality="HQ")
     is_resampled = audio.samplerate != SAMPLE_RATE_HZ
+    # 16 bits are read as they are, which takes a quarter of the time; in float32 they are exact.
+    dtype = "int16" if audio.subtype == "PCM_16" else "float32"
     may_be_infinite = not audio.subtype.startswith("PCM_")
-    for block in _blocks(source, audio, first, count, "float32"):  # (samples, channels)
+    for block in _blocks(source, audio, first, count, dtype):  # (samples, channels)
         if may_be_infinite and not np.isfinite(block).all():
             raise DataError(f"{source}: holds NaN or infinite samples")
-        channels = block.shape[1]
-        mono = sum(block[:, c] for c in range(channels)) / np.float32(channels)  # (samples,)
+        mono = mean_of_channels(block)
         yield stream.resample_chunk(mono) if is_resampled else mono
     if is_resampled:
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def mean_of_channels(block: np.ndarray) -> np.ndarray:
+    """(samples,) float32 in ±1 of (samples, channels) float32, or int16."""
+    mono = block[:, 0].astype(np.float32)
+    for channel in range(1, block.shape[1]):
+        mono += block[:, channel]
+    if block.shape[1] > 1:
+        mono /= np.float32(block.shape[1])
+    if block.dtype == np.int16:
+        mono *= np.float32(1 / PCM_SCALE)
+    return mono
 
 
 def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
