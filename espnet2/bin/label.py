@@ -42,17 +42,28 @@ def main(argv: list[str] | None = None) -> int:
     if args.import_text:
         units = [import_unit(index, args, num_clusters)]
     else:
-        units = [shard_unit(index, shard, config, args) for shard in index.each_shard()]
+        units = shard_units(index, config, args)
     last = [finish_unit(units, config, args)]
     text = [export_unit(args)] if args.export_text else []
     return run_units(units, args) or run_units(last, args) or (run_units(text, args) if text else 0)
 
 
+def shard_units(index: Index, config: TokensConfig, args: argparse.Namespace) -> list[Unit]:
+    """Label each shard; it stays done while its own rows, the codebook and the teacher stay."""
+    # Of what 10^5 units have in common there is one object.
+    settings, teacher = to_dict(config), teacher_options(config)
+    inputs = [args.codebook / FILE, *teacher_files(config.teacher, config.teacher_conf)]
+    return [
+        shard_unit(index, shard, labels_file(args.out, shard.name), settings, teacher, inputs, args)
+        for shard in index.each_shard()
+    ]
+
+
 def shard_unit(
-    index: Index, shard: ShardRows, config: TokensConfig, args: argparse.Namespace
-) -> Unit:
-    """Label one shard; it stays done while its own rows, the codebook and the teacher stay."""
-    out = labels_file(args.out, shard.name)
+    index: Index, shard: ShardRows, out: Path, settings: dict[str, Any], teacher: dict[str, Any],
+    inputs: list[Path], args: argparse.Namespace,
+) -> Unit:  # fmt: skip
+    """The unit that labels one shard."""
     return Unit(
         name=f"label.{args.out.parent.parent.name}.{shard.name.replace('/', '.')}",
         entry="espnet2.tokens.assign:label_shard",
@@ -62,12 +73,12 @@ def shard_unit(
             "rows": [shard.rows.start, shard.rows.stop],
             "codebook": args.codebook,
             "out": out,
-            "config": to_dict(config),
+            "config": settings,
             "device": "cuda" if args.ngpu else "cpu",
         },
         marker=args.out / f".{out.name}.done",
-        inputs=[args.codebook / FILE, *teacher_files(config.teacher, config.teacher_conf)],
-        options={"teacher": teacher_options(config), "rows": rows_digest(index, shard.rows)},
+        inputs=inputs,
+        options={"teacher": teacher, "rows": rows_digest(index, shard.rows)},
         outputs=[out, counts_file(out)],
         gpus=min(args.ngpu, 1),
     )

@@ -5,6 +5,7 @@ them; row i is as long as its audio says (``frames.num_frames``). ``labels.json`
 teacher, which codebook and which index they belong to, and is written last: no sidecar, no labels.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,10 @@ def read_info(folder: Path) -> LabelsInfo:
 
 def check_size(path: Path, frames: int) -> None:
     """Raise DataError unless ``path`` holds exactly ``frames`` labels."""
-    if not path.is_file():
-        raise DataError(f"{path}: missing; run the label stage again")
-    size, expected = path.stat().st_size, frames * DTYPE.itemsize
+    try:
+        size, expected = os.stat(path).st_size, frames * DTYPE.itemsize
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing; run the label stage again") from None
     if size != expected:
         what = "cut short" if size < expected else "too long"
         raise DataError(

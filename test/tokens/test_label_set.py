@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_tokens import make_set
 
-from espnet2.bin.label import shard_unit
+from espnet2.bin.label import shard_units
 from espnet2.data.index import Index, write_index
 from espnet2.data.labels import LabelStore, labels_file
 from espnet2.tokens.assign import label_shard
@@ -132,9 +132,8 @@ def test_text_that_does_not_fit_is_refused_with_its_line(labelled, edit, message
         import_text(index.path, tmp_path / "text", tmp_path / "again", 5)
 
 
-def fingerprints(index, args):
-    shards = list(index.each_shard())
-    return {s.name: fingerprint(shard_unit(index, s, CONFIG, args)) for s in shards}
+def fingerprints(index, args, config=CONFIG):
+    return {u.kwargs["shard"]: fingerprint(u) for u in shard_units(index, config, args)}
 
 
 def test_a_shards_unit_follows_its_own_audio_and_nothing_else(labelled):
@@ -149,8 +148,7 @@ def test_a_shards_unit_follows_its_own_audio_and_nothing_else(labelled):
     after = fingerprints(changed, args)
     assert [s for s in before if before[s] != after[s]] == [index.shards[0]]
     batch = TokensConfig(**{**CONFIG.__dict__, "batch_seconds": 1.0})
-    first = next(changed.each_shard())
-    assert fingerprint(shard_unit(changed, first, batch, args)) == after[first.name]
+    assert fingerprints(changed, args, batch) == after
 
 
 def test_an_index_that_changed_under_the_stage_is_noticed(labelled):

@@ -85,7 +85,7 @@ def test_the_saved_config_is_whole_and_resolved(dump, trained):
     ],
 )
 def test_the_banks_that_a_phase_uses_decide_the_run(dump, tmp_path, phases, banks):
-    kwargs = {"dump": dump, "exp": tmp_path, "labels_tag": TAG}
+    kwargs = {"dump": dump, "exp": tmp_path, "labels_tag": TAG, "ngpu": 0}
     unit = pretrain_unit(kwargs, {"pretrain": {"phases": phases}}, 1)
     assert unit.inputs[4:] == [dump / name / "bank.json" for name in banks]
 
