@@ -152,10 +152,9 @@ def joined(sources: Iterable[str], seconds: float) -> Iterator[np.ndarray]:
 def readable(source: str) -> np.ndarray:
     """(samples,) int16. Raises ConfigError when the dump does not hold what its wav.scp says."""
     try:
-        samples = load_pcm(source).samples
+        return load_pcm(source).samples
     except (OSError, DataError) as error:
         raise ConfigError(f"{error}; run stage 2 of that recipe again, or give --dump") from None
-    return samples
 
 
 def write_shard(folder: Path, pieces: list[np.ndarray]) -> list[IndexedUtterance]:
