@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2.utils.errors import DataError
+from espnet2.utils.processes import is_running
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _cleaned: set[Path] = set()  # folders in which this process has looked for leftovers
@@ -60,7 +61,7 @@ def remove_leftovers(folder: Path) -> None:
             continue
         beginning, _, process = name.removesuffix(".part").rpartition(".")
         ours = beginning.startswith(".") and beginning.endswith(f".{host}") and process.isdigit()
-        if ours and not os.path.exists(f"/proc/{process}"):
+        if ours and not is_running(int(process)):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet2.utils.files import atomic_path, read_json, write_json, write_text
+from espnet2.utils.files import _cleaned, atomic_path, read_json, write_json, write_text
 from espnet2.utils.seeding import rng_for, seed_for
 
 
@@ -29,10 +29,22 @@ with atomic_path(Path({str(tmp_path)!r}) / "another name.txt") as part:
     os.kill(os.getpid(), signal.SIGKILL)
 """
     root = Path(__file__).resolve().parents[2]
-    subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
+    child = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{child.pid}").exists()  # its number is not free yet, as after any kill
     assert len(os.listdir(tmp_path)) == 1
     write_text(tmp_path / "a.txt", "whole")
     assert os.listdir(tmp_path) == ["a.txt"]
+    child.wait()
+
+
+def test_what_a_running_process_writes_stays(tmp_path):
+    with atomic_path(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        _cleaned.clear()
+        write_text(tmp_path / "b.txt", "another file")
+        assert part.exists()
+    assert (tmp_path / "a.txt").read_text() == "half"
 
 
 def test_unchanged_content_leaves_the_file_untouched(tmp_path):
