@@ -4,11 +4,14 @@ Utterances are streamed in C order, and beside them the manifests of an earlier 
 they know. What stays in memory is one shard's utterances, and a digest a shard.
 """
 
+import contextlib
 import filecmp
 import functools
+import glob
 import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +23,7 @@ from espnet2.data.pipes import is_pipe
 from espnet2.data.sources import source_path
 from espnet2.data.tsv import read_rows, write_rows
 from espnet2.utils.errors import DataError
+from espnet2.utils.processes import is_running
 
 MANIFEST_COLUMNS = (
     "utt_id", "recording", "source", "start_s", "end_s", "language", "speaker", "bytes", "seconds"
@@ -54,20 +58,32 @@ def plan_shards(data: Path, out: Path, config: FormatConfig) -> dict[Path, str]:
     then stays as it is.
     """
     shards = out / "shards"
-    staged = shards / ".plan"  # the earlier manifests are read while the new ones are written
-    shutil.rmtree(staged, ignore_errors=True)
     utterances = with_lengths(valid(data, config.allow_pipes), EarlierLengths(shards))
     keep_together = data.name in config.vad_corpora
     digests = {}
-    for number, shard in enumerate(split(utterances, config.shard_hours * 3600, keep_together)):
-        name = f"{number:03d}.tsv"
-        write_rows(staged / name, MANIFEST_COLUMNS, (share.row() for share in shard))
-        digests[shards / name] = digest_of(shard)
-    for path in digests:
-        replace_if_new(staged / path.name, path)
-    shutil.rmtree(staged)
+    with staging(shards) as staged:  # the earlier manifests are read while these are written
+        for number, shard in enumerate(split(utterances, config.shard_hours * 3600, keep_together)):
+            name = f"{number:03d}.tsv"
+            write_rows(staged / name, MANIFEST_COLUMNS, (share.row() for share in shard))
+            digests[shards / name] = digest_of(shard)
+        for path in digests:
+            replace_if_new(staged / path.name, path)
     remove_stale(shards, len(digests))
     return digests
+
+
+@contextlib.contextmanager
+def staging(shards: Path) -> Iterator[Path]:
+    """A folder of this process alone, for a while; those of killed processes are removed."""
+    beginning = f".plan.{socket.gethostname()}."
+    for left in shards.glob(glob.escape(beginning) + "*"):
+        if not is_running(int(left.name.removeprefix(beginning))):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = shards / f"{beginning}{os.getpid()}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def valid(data: Path, allow_pipes: bool) -> Iterator[Utterance]:
@@ -189,4 +205,4 @@ def remove_stale(shards: Path, count: int) -> None:
     for path in shards.iterdir():
         number = path.name.lstrip(".").split(".")[0]
         if number.isdigit() and int(number) >= count:
-            path.unlink()
+            path.unlink(missing_ok=True)

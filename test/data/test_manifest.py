@@ -1,3 +1,6 @@
+import os
+import socket
+import subprocess
 import tracemalloc
 
 import numpy as np
@@ -144,3 +147,16 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
         tracemalloc.stop()
         assert sum(map(len, shard_ids(manifests))) == count
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_what_a_killed_process_staged_is_removed_and_a_living_ones_is_left(tmp_path):
+    data = make_corpus(tmp_path / "x", {"a": 1})
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    shards = tmp_path / "dump/x/shards"
+    for process in (dead.pid, os.getppid()):
+        (shards / f".plan.{socket.gethostname()}.{process}").mkdir(parents=True)
+    plan(data, tmp_path / "dump/x")
+    assert sorted(path.name for path in shards.iterdir()) == [
+        f".plan.{socket.gethostname()}.{os.getppid()}", "000.tsv"
+    ]  # fmt: skip
