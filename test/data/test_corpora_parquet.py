@@ -68,7 +68,7 @@ def test_speakers_and_texts_are_kept(tmp_path):
     write_parquet(tmp_path / "my downloads/x.parquet", [b"0", b"1"], **columns)
     utterances, _, _ = prepared("c", corpus(tmp_path, language="fra"), tmp_path / "data")
     assert [(u.speaker, u.text) for u in utterances] == [("c-7", "un deux"), ("c-b", "trois")]
-    columns["sentence"] = ["un", None]  # a data directory has text for all or for none
+    columns["sentence"] = ["un", "\x00"]  # a data directory has text for all or for none
     write_parquet(tmp_path / "my downloads/x.parquet", [b"0", b"1"], **columns)
     utterances, _, _ = prepared("c", corpus(tmp_path, language="fra"), tmp_path / "data")
     assert [u.text for u in utterances] == [None, None]

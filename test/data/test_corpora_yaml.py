@@ -1,15 +1,18 @@
 """``corpora.yaml``: the 41 corpora of the paper, and what is refused with a word of help."""
 
 import inspect
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from espnet2.data.config import BankConfig, CombineConfig, FormatConfig, PlanConfig
 from espnet2.data.corpora.config import load_corpora
 from espnet2.data.corpora.disk import refuse_missing
 from espnet2.data.corpora.kinds import Lhotse, Manual
 from espnet2.data.corpora.lhotse import find_recipe
-from espnet2.utils.config import load_recipe
+from espnet2.utils.config import from_dict, load_recipe
 from espnet2.utils.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +55,33 @@ def test_groups_of_the_codebook_and_of_the_pause_cutter_name_corpora_of_the_pape
     named = [name for quota in recipe["tokens"]["quotas"] for name in quota["corpora"]]
     assert set(named) | set(recipe["format"]["vad_corpora"]) <= set(corpora)
     assert set(NEW) <= set(recipe["format"]["vad_corpora"])
+
+
+def test_every_section_of_the_papers_recipe_is_known():
+    recipe = load_recipe(ROOT / "conf/xeus.yaml")
+    sections = {
+        "format": FormatConfig, "combine": CombineConfig, "augment": BankConfig, "plan": PlanConfig
+    }  # fmt: skip
+    read = {name: from_dict(cls, recipe[name], name) for name, cls in sections.items()}
+    assert read["format"].max_s == 40
+    assert read["plan"].batch_bins == 64 * 100 * 16000
+    assert set(recipe) == {*sections, "seed", "tokens", "pretrain", "finetune"}
+
+
+@pytest.mark.parametrize("name", ["xeus", *NEW])
+def test_recipes_run_stages_1_to_3_on_the_corpora_that_are_named(name):
+    command = [ROOT / f"egs2/{name}/ssl1/run.sh", "--dry_run", "--only", "a, b"]
+    command += ["--stop_stage", "3"] if name == "xeus" else []
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=True)
+    words = [shlex.split(line) for line in done.stdout.splitlines()]
+    steps = {line[2].removeprefix("espnet2.bin."): line for line in words if line[1] == "-m"}
+    assert list(steps) == ["prepare_data", "format_data", "combine_data"]
+    first = steps["prepare_data"]
+    assert first[first.index("--only") + 1] == "a, b"
+    assert first[first.index("--conf") + 1] == str(ROOT / "conf/xeus.yaml")
+    for step in ("format_data", "combine_data"):
+        place = steps[step].index("--data")
+        assert steps[step][place + 1 : place + 4] == ["data/a", "data/b", "--dump"]
 
 
 @pytest.mark.parametrize("name", NEW)

@@ -70,12 +70,12 @@ def write_corpus(
     prefix = name if spec.prefix_ids else None
 
     def lines() -> Iterator[str]:
-        for utterance in utterances:
+        for utterance in (renamed(u, prefix) for u in utterances):
             found["utterances"] += 1
             found["text"] += utterance.text is not None
             found["duration_s"] += utterance.duration_s is not None
             by_language[utterance.language] += 1
-            yield packed(renamed(utterance, prefix))
+            yield packed(utterance)
 
     in_order = with_numbers(sorted_lines(lines()))
     first = next(in_order, None)  # now all were read
@@ -87,7 +87,7 @@ def write_corpus(
     def rows() -> Iterator[Utterance]:
         for number, utterance in chain([first], in_order):
             found["repeated_ids"] += number > 1
-            yield dataclasses.replace(utterance, **unknown)
+            yield dataclasses.replace(utterance, **unknown) if unknown else utterance
 
     write_kaldi(folder, rows())
     drops.write(folder / "dropped.tsv")
@@ -139,8 +139,8 @@ def with_numbers(lines: Iterable[str]) -> Iterator[tuple[int, Utterance]]:
 
 def packed(utterance: Utterance) -> str:
     """One line, which sorts by the id."""
-    fields = dataclasses.asdict(utterance)
-    return f"{fields.pop('utt_id')}\t{json.dumps(list(fields.values()), ensure_ascii=False)}"
+    fields = [getattr(utterance, name) for name in _FIELDS]
+    return f"{utterance.utt_id}\t{json.dumps(fields, ensure_ascii=False)}"
 
 
 def unpacked(line: str) -> Utterance:
