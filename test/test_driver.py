@@ -69,7 +69,7 @@ def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
     assert result.returncode == 0, result.stderr
     commands = [shlex.split(line) for line in result.stdout.splitlines()]
     modules = [words[2] for words in commands if words[1] == "-m"]
-    assert len(modules) == 14  # the label step runs for two sets
+    assert len(modules) == 15  # the label step runs for two sets, stage 10 has two steps
     assert str(tmp_path / "my data" / "dumpdir") in commands[3]
     score = commands[modules.index("espnet2.bin.score") - len(modules)]
     assert score[score.index("--seeds") + 1] == "1"  # as stage 11

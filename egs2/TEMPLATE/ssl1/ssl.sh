@@ -12,7 +12,7 @@
 #    7 plan         dump/train           -> dump/train/plan; prints hours, steps, bytes
 #    8 pretrain     plan, shards, labels -> exp/ssl_<tag>/
 #    9 export       checkpoints          -> exp/ssl_<tag>/export (ESPnet layout, reloaded, compared)
-#   10 superb_data  ML-SUPERB tree       -> dump/superb/
+#   10 superb_data  ML-SUPERB tree       -> dump/superb/, what of it dump/train holds
 #   11 finetune     encoders x cells     -> exp/superb/<encoder>/<cell>/
 #   12 score        cells                -> hypotheses, score.json, exp/superb/scores.json
 #   13 report       scores, logs         -> exp/report/{RESULTS.md,superb.json,report.html}
@@ -94,7 +94,15 @@ stage_pretrain() {
   step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --ranks "${ranks}"
 }
 stage_export() { step export --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"; }
-stage_superb_data() { step superb_data --root "${superb_root}" --out "${dumpdir}/superb"; }
+stage_superb_data() {
+  step superb_data --root "${superb_root}" --out "${dumpdir}/superb"
+  if [[ ${dry_run} == true || -f ${dumpdir}/train/index.json ]]; then
+    step overlap --index "${dumpdir}/train" --data "${dumpdir}/superb" \
+      --out "${dumpdir}/superb/overlap.tsv"
+  else
+    log "no ${dumpdir}/train: not looked for evaluation data in a training set"
+  fi
+}
 stage_finetune() {
   step finetune --data "${dumpdir}/superb" --export "${ssl}/export" --out "${expdir}/superb" \
     --seeds "${seeds}"
