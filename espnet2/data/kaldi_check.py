@@ -88,7 +88,7 @@ def examine(
         note_shared_audio(found)
     for name, means in (("utt2lang", "of unknown language"), ("utt2spk", "its own speaker")):
         if utterances and not found.has(name):
-            found.notes.add(f"no {name}, so each utterance is {means}", str(found.path))
+            found.notes.add(f"no {name}, so each utterance is {means}")
     return Report(
         problems=found.problems.messages(), notes=found.notes.messages(), utterances=utterances
     )

@@ -20,16 +20,19 @@ class Notes:
     """What is worth knowing but not wrong: how often, and where first."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[int, str]] = {}
+        self._found: dict[str, tuple[int, str | None]] = {}
 
-    def add(self, what: str, example: str) -> None:
-        """Count one case of ``what``."""
+    def add(self, what: str, example: str | None = None) -> None:
+        """Count one case of ``what``; without an example it is said of the whole directory."""
         count, first = self._found.get(what, (0, example))
         self._found[what] = count + 1, first
 
     def messages(self) -> list[str]:
         """One line a kind: ``what: count, first example``."""
-        return [f"{what}: {count:,}, first {first}" for what, (count, first) in self._found.items()]
+        return [
+            f"{what}: {count:,}, first {first}" if first else what
+            for what, (count, first) in self._found.items()
+        ]
 
 
 class Folder:

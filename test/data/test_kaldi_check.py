@@ -171,7 +171,7 @@ def test_notes_say_what_is_not_wrong(tmp_path):
         f"{tmp_path}/utt2spk:1 a",
         f"recordings that no segment uses: 2, first {tmp_path}/wav.scp:2 r2",
         f"segments that overlap an earlier one: 1, first {tmp_path}/segments:1",
-        f"no utt2lang, so each utterance is of unknown language: 1, first {tmp_path}",
+        "no utt2lang, so each utterance is of unknown language",
     ]
     shared = [note for note in examine(tmp_path, audio=True).notes if "another id" in note]
     assert shared == [f"ids with the audio of another id: 1, first {tmp_path}/wav.scp:2 /r.wav"]
