@@ -50,7 +50,7 @@ def launch_slurm(
         spec.with_suffix(".log").unlink(missing_ok=True)  # an old log is no news of this job
     jobs = submit(packs, at_once, settings, conf, nj, gpus)
     array = jobs[0].job_id.partition("_")[0]
-    log(f"SLURM job {array}: {len(specs)} units in {len(jobs)} jobs, at most {nj} at a time")
+    log(f"SLURM job {array}: units {len(specs)}, jobs {len(jobs)}, at most {nj} jobs at a time")
     with cancelled_if_interrupted(array):
         wait_for(jobs, Follower(specs[0].with_suffix(".log")) if len(specs) == 1 else None)
     deadline = time.monotonic() + GRACE_S

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import soundfile
 from espnet2.data.corpora.synthetic import SpokenLine, speak
 
 ROOT = Path(__file__).resolve().parents[2]
+FAKE_SLURM = ROOT / "test/utils/fake_slurm.py"
 RATE_HZ = 22050  # of the synthesizer
 STAGES = (1, 2, 3, 6, 7)
 KILLS = (1, 2, 2, 3, 6, 7)  # stage 2 has many units: it is killed again on the way
@@ -101,22 +103,23 @@ def place(tmp_path_factory):
     return place
 
 
-def start(place, stage, nj):
+def start(place, stage, nj, *options, **environment):
     """The driver on one stage, in a session of its own."""
     command = [
         str(ROOT / "egs2/TEMPLATE/ssl1/ssl.sh"),
         "--recipe_dir", str(place), "--conf", str(place / "tiny.yaml"),
         "--corpora", str(place / "corpora.yaml"), "--superb_root", str(place / "superb"),
-        "--stage", str(stage), "--stop_stage", str(stage), "--nj", str(nj),
+        "--stage", str(stage), "--stop_stage", str(stage), "--nj", str(nj), *options,
     ]  # fmt: skip
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, **environment},
+    )  # fmt: skip
 
 
-def finish(place, stage, nj):
+def finish(place, stage, nj, *options, **environment):
     """Run a stage to its end; returns what it said."""
-    process = start(place, stage, nj)
+    process = start(place, stage, nj, *options, **environment)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
@@ -207,6 +210,21 @@ def test_killed_in_the_middle_of_every_stage_it_ends_with_the_same_bytes(place, 
 def test_a_last_run_finds_nothing_to_do(place, plain):
     for stage in STAGES:
         assert "up to date" in finish(place, stage, nj=2)
+    assert differing(contents(place), plain[0]) == []
+
+
+def test_jobs_of_a_cluster_write_the_same_bytes(place, plain):
+    commands, state = place / "bin", place / "slurm"
+    state.mkdir()
+    subprocess.run([sys.executable, FAKE_SLURM, "install", commands], check=True)
+    (place / "mine.yaml").write_text("cpu: {timeout_min: 30}")
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    for folder in place.glob("dump/*/plan"):
+        shutil.rmtree(folder)
+    output = finish(
+        place, 7, 2, "--cluster", str(place / "mine.yaml"), PATH=path, FAKE_SLURM=str(state)
+    )
+    assert "plan: SLURM job 100: units 2, jobs 2, at most 2 jobs at a time" in output
     assert differing(contents(place), plain[0]) == []
 
 

@@ -53,7 +53,7 @@ def test_units_become_one_array_with_the_settings_of_the_cpu_section(slurm, work
     assert (asked["partition"], asked["time"], asked["mem"]) == ("cpu", "30", "3GB")
     assert (asked["cpus-per-task"], asked["job-name"]) == ("1", "log")
     assert {"gpus-per-node", "account"}.isdisjoint(asked)
-    assert "SLURM job 100: 3 units in 3 jobs, at most 2 at a time" in capfd.readouterr().err
+    assert "SLURM job 100: units 3, jobs 3, at most 2 jobs at a time" in capfd.readouterr().err
     assert [result_of(unit) for unit in units] == [{"characters": 4}] * 3
     assert run(workplace, units) == 0
     assert "up to date (3 units)" in capfd.readouterr().err
