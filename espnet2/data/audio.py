@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -23,7 +24,8 @@ from espnet2.utils.errors import DataError
 
 PCM_SCALE = 32768.0  # what libsndfile multiplies floats by when it writes 16-bit integers
 TRIM_FRAME_SAMPLES = 320  # 20 ms: resolution of the silence trim
-BLOCK_SAMPLES = 1 << 20  # decoded at once: memory for one block, however long the recording
+LOWEST_RATE_HZ = 1000  # of a recording; a header with less is damaged
+BLOCK_SAMPLES = 1 << 20  # decoded at once, of all channels together, however long the recording
 WHOLE_BYTES = 1 << 24  # larger files are decoded where they are, not read into memory first
 UNKNOWN_LENGTH = 1 << 62  # libsndfile gives a larger number where a header states no length
 
@@ -62,7 +64,7 @@ def duration_s(source: str) -> float:
     """
     if is_parquet(source):
         return estimated_seconds(source)
-    with _named_errors(source), open_seekable(source) as file, AudioFile(file) as audio:
+    with _named_errors(source), open_seekable(source) as file, _audio_file(source, file) as audio:
         if audio.frames >= UNKNOWN_LENGTH:
             raise DataError(f"{source}: the header states no length")
         return audio.frames / audio.samplerate
@@ -73,7 +75,15 @@ def _named_errors(source: str) -> Iterator[None]:
     """libsndfile's errors become a DataError that names the source."""
     try:
         yield
-    except (soundfile.LibsndfileError, TypeError) as error:
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{source}: {not_audio(error)}") from None
+
+
+def _audio_file(source: str, file: BinaryIO) -> AudioFile:
+    """The open audio of a file. soundfile raises TypeError for what it takes for samples alone."""
+    try:
+        return AudioFile(file)
+    except TypeError as error:
         raise DataError(f"{source}: {not_audio(error)}") from None
 
 
@@ -133,11 +143,11 @@ def _opened(
                 data = file.read()
         else:
             data = fetch(source)
-        audio = stack.enter_context(AudioFile(file if data is None else io.BytesIO(data)))
-        yield audio, data
+        file = file if data is None else io.BytesIO(data)
+        yield stack.enter_context(_audio_file(source, file)), data
 
 
-def size_of(file: io.IOBase) -> int:
+def size_of(file: BinaryIO) -> int:
     """Bytes of an open file; it stands at its beginning afterwards."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -147,6 +157,8 @@ def size_of(file: io.IOBase) -> int:
 def _segment(source: str, audio: AudioFile, start_s: float, end_s: float | None) -> tuple[int, int]:
     """First sample and number of samples of the segment, in the file's own rate."""
     rate_hz, available = audio.samplerate, audio.frames
+    if rate_hz < LOWEST_RATE_HZ:
+        raise DataError(f"{source}: its sampling rate, {rate_hz} Hz, cannot be right")
     first = round(start_s * rate_hz)
     last = available if end_s is None else round(end_s * rate_hz)
     if max(first, last) > available + rate_hz // 2:  # tolerate half a second of rounding
@@ -162,9 +174,9 @@ def _blocks(
     """The segment, (samples, channels) at a time. Raises DataError if there is less of it."""
     if first:
         audio.seek(first)
-    missing = count
+    missing, size = count, max(BLOCK_SAMPLES // audio.channels, 1)
     while missing > 0:
-        asked = min(missing, BLOCK_SAMPLES)
+        asked = min(missing, size)
         block = audio.read(asked, dtype=dtype, always_2d=True)
         missing -= len(block)
         yield block

@@ -226,6 +226,20 @@ def test_a_wav_without_samples_is_empty_and_a_wav_of_unknown_length_is_read(tmp_
     assert len(load_pcm(str(tmp_path / "stream.wav")).samples) == 8000
 
 
+def test_a_header_that_cannot_be_right_is_refused_and_500_channels_are_read(tmp_path):
+    soundfile.write(tmp_path / "slow.wav", tone(0.5), 10)
+    with pytest.raises(DataError, match="slow.wav: its sampling rate, 10 Hz, cannot be right"):
+        load_pcm(str(tmp_path / "slow.wav"))
+    wide = np.tile(tone(0.1)[:, None], (1, 500))
+    soundfile.write(tmp_path / "wide.wav", wide, 16000)
+    samples = load_pcm(str(tmp_path / "wide.wav")).samples
+    np.testing.assert_allclose(samples, to_int16(tone(0.1)), atol=1)
+    (tmp_path / "samples.raw").write_bytes(bytes(32000))
+    for end_s in (None, 0.5):
+        with pytest.raises(DataError, match="samples.raw: "):
+            load_pcm(str(tmp_path / "samples.raw"), 0.0, end_s)
+
+
 def test_audio_that_is_too_long_by_its_header_is_not_decoded(tmp_path):
     flac = encode_flac(to_int16(tone(1.0)))
     (tmp_path / "a.flac").write_bytes(with_stated_length(flac, 32_000))
