@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from espnet2.data.external_sort import sorted_lines
 from espnet2.data.kaldi_rows import Utterance
@@ -23,11 +24,10 @@ class _NotWanted(Exception):
 class TableWriter:
     """One ``id value`` file under way; sorted at the end if its lines did not come in order."""
 
-    def __init__(self, part: Path, name: str, may_repeat: bool = False):
-        """may_repeat: equal lines are one line (a recording of several utterances)."""
-        self.part, self.name, self.may_repeat = part, name, may_repeat
+    def __init__(self, part: Path, file: TextIO, name: str, may_repeat: bool = False):
+        """``file`` is ``part``, open; may_repeat: equal lines are one (a recording is cut)."""
+        self.part, self._file, self.name, self.may_repeat = part, file, name, may_repeat
         self.rows, self.is_wanted = 0, True
-        self._file = part.open("w", encoding="utf-8", newline="\n")
         self._last, self._is_sorted = ("", ""), True
 
     def add(self, key: str, value: str) -> None:
@@ -88,8 +88,9 @@ def table_writers(folder: Path, names: Iterable[str]) -> Iterator[dict[str, Tabl
 def _writer(path: Path) -> Iterator[TableWriter]:
     """A writer whose file becomes ``path`` if it is wanted; ``path`` is removed if not."""
     with contextlib.suppress(_NotWanted), atomic_path(path) as part:
-        writer = TableWriter(part, str(path), may_repeat=path.name == "wav.scp")
-        yield writer
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            writer = TableWriter(part, file, str(path), may_repeat=path.name == "wav.scp")
+            yield writer
         if not (writer.is_wanted and writer.rows):
             path.unlink(missing_ok=True)
             raise _NotWanted
