@@ -18,19 +18,18 @@ MAX_GAP = 512  # numbers between two wanted ones that are cheaper to read than t
 MAX_RUN = 2**19  # numbers read at once for wanted ones that lie close together
 
 
-class Numbers(ABC):
-    """A one-dimensional array that is not in memory.
+class Rows(ABC):
+    """A column that is not in memory: ``rows[i]``, ``rows[a:b]`` and ``rows[numbers]`` read."""
 
-    ``array[i]`` is a numpy scalar, ``array[a:b]`` and ``array[numbers]`` are numpy arrays;
-    ``np.asarray(array)`` reads the whole of it, so it is for small ones.
-    """
-
-    dtype: np.dtype
     size: int
 
     @abstractmethod
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start,) numbers, a copy in memory."""
+    def read(self, start: int, stop: int):
+        """The entries [start, stop)."""
+
+    @abstractmethod
+    def take(self, numbers: np.ndarray):
+        """The entries ``numbers``, in any order; ascending ones cost the fewest reads."""
 
     def __len__(self) -> int:
         return self.size
@@ -45,6 +44,15 @@ class Numbers(ABC):
             return self.take(np.asarray(item))
         i = row_number(item, self.size)
         return self.read(i, i + 1)[0]
+
+
+class Numbers(Rows):
+    """Numbers: ``[i]`` gives a numpy scalar, the rest numpy arrays.
+
+    ``np.asarray`` reads the whole of it, so it is for small ones.
+    """
+
+    dtype: np.dtype
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """The entries ``numbers`` (any order, any shape); ascending ones cost the fewest reads."""

@@ -6,14 +6,14 @@ it, so that neither Python objects nor mapped pages grow with the rows.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from espnet2.data.file_array import Numbers, read_into, row_number, row_numbers, runs
+from espnet2.data.file_array import Numbers, Rows, read_into, row_numbers, runs
 from espnet2.utils.errors import DataError
 
 CODED = pa.dictionary(pa.int32(), pa.string())
@@ -137,33 +137,12 @@ class NumberColumn(Numbers):
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self.dtype), *parts])
 
 
-class Strings(Sequence):
-    """Strings that are not in memory: a str for ``[i]``, a list for a slice or an array."""
-
-    def __init__(self, size: int):
-        self._size = size
-
-    def read(self, start: int, stop: int) -> list[str]:
-        """The strings [start, stop)."""
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __getitem__(self, item):
-        if isinstance(item, slice):
-            start, stop, step = item.indices(self._size)
-            if step == 1:
-                return self.read(start, max(start, stop))
-            return self.take(np.arange(start, stop, step))
-        if isinstance(item, np.ndarray | list):
-            return self.take(np.asarray(item))
-        i = row_number(item, self._size)
-        return self.read(i, i + 1)[0]
+class Strings(Rows):
+    """Strings: ``[i]`` gives a str, a slice or an array of rows a list."""
 
     def take(self, numbers: np.ndarray) -> list[str]:
         """The strings ``numbers`` (n,), in any order."""
-        numbers = row_numbers(numbers, self._size)
+        numbers = row_numbers(numbers, self.size)
         order = np.argsort(numbers, kind="stable")
         ascending, found = numbers[order], [""] * len(numbers)
         for start, end in runs(ascending, max_gap=16, max_run=4096):
@@ -174,8 +153,8 @@ class Strings(Sequence):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, self._size, 4096):
-            yield from self.read(start, min(start + 4096, self._size))
+        for start in range(0, self.size, 4096):
+            yield from self.read(start, min(start + 4096, self.size))
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(list(self), dtype=dtype if dtype is not None else np.str_)
@@ -185,8 +164,7 @@ class TextColumn(Strings):
     """A column of text."""
 
     def __init__(self, file: IndexFile, name: str):
-        super().__init__(file.rows)
-        self._file, self._name = file, name
+        self._file, self._name, self.size = file, name, file.rows
 
     def read(self, start: int, stop: int) -> list[str]:
         """The strings of the rows [start, stop)."""
@@ -201,15 +179,13 @@ class Names(Strings):
     """The distinct strings of a coded column, by code."""
 
     def __init__(self, file: IndexFile, name: str):
-        self._file, self._places = file, (0, 0)
-        size = 0
+        self._file, self._places, self.size = file, (0, 0), 0
         if file.num_batches:
             with MappedBatches(file.path) as batches:
                 names = batches.reader.get_batch(0).column(name).dictionary
                 self._places = tuple(batches.place(part) for part in names.buffers()[1:])
-                size = len(names)
+                self.size = len(names)
                 del names
-        super().__init__(size)
 
     def read(self, start: int, stop: int) -> list[str]:
         """The names of the codes [start, stop)."""
@@ -222,8 +198,7 @@ class CodedColumn(Strings):
     """A column with few distinct strings: ``names[codes[i]]`` is row ``i``."""
 
     def __init__(self, file: IndexFile, name: str):
-        super().__init__(file.rows)
-        self._file, self._name = file, name
+        self._file, self._name, self.size = file, name, file.rows
         self.codes = NumberColumn(file, name, "<i4")
         self.name = lru_cache(maxsize=1024)(self._read_name)  # code -> str
 
