@@ -1,6 +1,8 @@
 """A set as a Kaldi directory: read by kaldiio, valid, and the same again after stage 2."""
 
+import os
 import subprocess
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -15,6 +17,7 @@ from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.kaldi import Utterance, check_kaldi, write_kaldi
 from espnet2.data.shards import ShardReader
 
+ESPNET = Path(__file__).resolve().parents[2] / "tools/espnet_venv/bin/python"
 CONF = """
 seed: 0
 format: {min_s: 0.1, max_s: 5, shard_hours: 0.001}
@@ -133,3 +136,28 @@ def test_any_order_of_an_index_is_exported_in_c_order(tmp_path, monkeypatch, max
         assert subprocess.run(command, env={"LC_ALL": "C"}, check=False).returncode == 0
     lines = dict(line.split(" ") for line in (tmp_path / "out/wav.scp").read_text().splitlines())
     assert lines[ids[123]] == f"{tmp_path}/t/000.ark:{12300 - 7}"
+
+
+READ_BY_ESPNET = """
+import sys
+import numpy as np
+from espnet2.train.dataset import ESPnetDataset
+data = ESPnetDataset([(sys.argv[1] + "/wav.scp", "speech", "kaldi_ark")])
+np.savez(sys.argv[2], **{name: data[name][1]["speech"] for name in data})
+"""
+
+
+@pytest.mark.peer
+def test_espnet_reads_an_export_as_kaldi_ark(dump, tmp_path):
+    if not ESPNET.exists():
+        pytest.skip("needs tools/espnet_venv; tools/install.sh --with_espnet makes it")
+    dump, clips = dump
+    out, found = tmp_path / "out", tmp_path / "found.npz"
+    assert export_data.main(["--index", str(dump / "train"), "--out", str(out)]) == 0
+    command = [str(ESPNET), "-c", READ_BY_ESPNET, str(out), str(found)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    with np.load(found) as arrays:
+        assert sorted(arrays) == sorted(clips)
+        for name, samples in clips.items():
+            np.testing.assert_array_equal(arrays[name] * 32768, samples)
