@@ -23,7 +23,7 @@ def read_marker(path: Path) -> dict[str, Any] | None:
 
 def stands(marker: dict[str, Any] | None, path: Path, print_: str) -> bool:
     """Whether a marker read from ``path`` is for ``print_``, with every output in place."""
-    if marker is None or marker["fingerprint"] != print_:
+    if marker is None or marker.get("fingerprint") != print_:
         return False
     folder = os.path.dirname(path)  # os.path, not Path: there may be 10^5 markers to look at
     return all(os.path.exists(os.path.join(folder, name)) for name in marker["outputs"])

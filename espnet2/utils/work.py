@@ -34,7 +34,7 @@ def main() -> None:
     unit.marker.parent.mkdir(parents=True, exist_ok=True)
     with alone(unit):
         if stands(read_marker(unit.marker), unit.marker, print_):
-            log(f"{unit.name}: done by another process in the meantime")
+            log(f"{unit.name} is already done")
             return
         unit.marker.unlink(missing_ok=True)
         function = load_entry(unit.entry)
