@@ -134,7 +134,8 @@ def test_only_a_line_feed_ends_a_line_of_utt2corpus(cell, tmp_path):
 
 def test_features_of_other_data_are_refused(cell, tmp_path):
     moved = make_cell_data(tmp_path, per_language=1)
-    for name in ("wav.scp", "text", "utt2spk", "spk2utt", "utt2lang", "utt2dur"):
+    names = ("wav.scp", "text", "utt2spk", "spk2utt", "utt2lang", "utt2dur", "utt2corpus")
+    for name in names:
         path = moved.data_dir("train") / name
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DataError, match="has changed since its features were made"):
