@@ -103,6 +103,18 @@ class FileArray(Numbers):
         read_into(self._file, values.view(np.uint8), place, self.path)
         return values
 
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The entries ``numbers`` (any order, any shape); scattered ones are read one by one."""
+        numbers = row_numbers(numbers, self.size)
+        if not numbers.size or np.ptp(numbers) < MAX_GAP * numbers.size:
+            return super().take(numbers)
+        width, file = self.dtype.itemsize, self._file
+        places = (self.offset + numbers.ravel() * width).tolist()
+        found = bytearray().join([os.pread(file, width, place) for place in places])
+        if len(found) != width * len(places):
+            raise DataError(f"{self.path}: cut short: ends before byte {max(places) + width:,}")
+        return np.frombuffer(found, self.dtype).reshape(numbers.shape)
+
     def __reduce__(self):
         return FileArray, (self.path, self.dtype, self.size, self.offset)
 

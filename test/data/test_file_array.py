@@ -48,13 +48,21 @@ def test_a_worker_opens_the_file_again(stored):
 
 def test_neighbours_are_read_together_and_distant_rows_are_not(stored, monkeypatch):
     reads = []
-    original = os.preadv
-    monkeypatch.setattr(os, "preadv", lambda f, b, o: reads.append(len(b[0])) or original(f, b, o))
+    together, alone = os.preadv, os.pread
+    monkeypatch.setattr(os, "preadv", lambda f, b, o: reads.append(len(b[0])) or together(f, b, o))
+    monkeypatch.setattr(os, "pread", lambda f, n, o: reads.append(n) or alone(f, n, o))
     stored[np.arange(0, 1000, 3)]
     assert reads == [999 // 3 * 3 * 4 + 4]
     reads.clear()
     stored[np.array([0, 90_000])]
     assert reads == [4, 4]
+
+
+def test_a_file_that_was_cut_after_opening_is_named_wherever_it_is_read(stored):
+    os.truncate(stored.path, 1000)
+    for rows in (slice(90_000, 90_010), np.array([0, 90_000])):
+        with pytest.raises(DataError, match="a.npy: cut short: ends before byte"):
+            stored[rows]
 
 
 def test_what_is_no_row_of_numbers_is_refused(tmp_path, stored):
