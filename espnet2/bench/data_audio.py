@@ -19,13 +19,13 @@ import soundfile
 
 from espnet2.data.audio import content_hash, encode_flac, load_pcm
 from espnet2.data.banks import Bank
+from espnet2.data.banks.noise import write_noise
+from espnet2.data.banks.rooms import write_rooms
 from espnet2.data.config import BankConfig, PlanConfig
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
 from espnet2.data.labels import LabelsInfo, write_info, write_labels
-from espnet2.data.noise import write_noise
 from espnet2.data.plan import build_plan
-from espnet2.data.rooms import write_rooms
 from espnet2.data.shards import Record, write_record
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import write_json

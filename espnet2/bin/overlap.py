@@ -16,7 +16,7 @@ from pathlib import Path
 from espnet2.data.config import FormatConfig
 from espnet2.data.index import index_json
 from espnet2.data.kaldi import audio_listing
-from espnet2.data.kaldi_tables import entries
+from espnet2.data.kaldi.tables import entries
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.errors import DataError

@@ -10,7 +10,7 @@ and of augment.noise_dirs. Rooms come from augment.rir_dirs, or are simulated.
 from pathlib import Path
 from typing import Any
 
-from espnet2.data.bank_folders import Role, audio_files, listing_digest
+from espnet2.data.banks.folders import Role, audio_files, listing_digest
 from espnet2.data.config import BankConfig
 from espnet2.data.index import index_json
 from espnet2.data.kaldi import read_kaldi
@@ -45,7 +45,7 @@ def noise_unit(dump: Path, config: BankConfig, seed: int, recordings: Path | Non
     common = {"config": to_dict(config), "seed": seed}
     return Unit(
         name="augment_noise",
-        entry="espnet2.data.noise:write_noise",
+        entry="espnet2.data.banks.noise:write_noise",
         kwargs={**common, "out": dump / "noise", "index_path": index, "recordings": recordings},
         marker=dump / "noise/.bank.done",
         inputs=[index_json(index)] + ([recordings / "wav.scp"] if recordings else []),

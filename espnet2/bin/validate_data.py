@@ -1,4 +1,4 @@
-"""Check Kaldi data directories by every rule (``espnet2/data/kaldi_check.py`` lists them).
+"""Check Kaldi data directories by every rule (``espnet2/data/kaldi/check.py`` lists them).
 
 python3 -m espnet2.bin.validate_data data/tuxpaint [DIR ...]
 
@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet2.data.kaldi_check import examine
+from espnet2.data.kaldi.check import examine
 from espnet2.utils.cli import run_main
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from espnet2.data.external_sort import sorted_lines
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.index import Index
-from espnet2.data.kaldi_write import TableWriter, table_writers
+from espnet2.data.kaldi.write import TableWriter, table_writers
 from espnet2.data.labels import LabelStore
 from espnet2.data.shards import Record
 

@@ -20,7 +20,7 @@ from espnet2.data.audio import content_hash, load_pcm, trim_edges
 from espnet2.data.config import FormatConfig
 from espnet2.data.index import Index
 from espnet2.data.kaldi import Utterance, iter_kaldi
-from espnet2.data.kaldi_tables import entries
+from espnet2.data.kaldi.tables import entries
 from espnet2.data.sources import source_file
 from espnet2.data.tsv import Dropped, read_dropped, read_rows, write_dropped, write_rows
 from espnet2.utils.errors import DataError

@@ -12,13 +12,13 @@ from espnet2.data.audio import load_audio, to_int16
 from espnet2.data.augment import MixConfig, augment, draw_mixture, mix, reverberate, speech_power
 from espnet2.data.banks import Bank, write_bank
 from espnet2.data.banks import Clip as BankClip
+from espnet2.data.banks.rooms import simulate
 from espnet2.data.config import BankConfig, PlanConfig
 from espnet2.data.dataset import PretrainBatches
 from espnet2.data.frames import num_frames
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
 from espnet2.data.plan import Plan, build_plan
-from espnet2.data.rooms import simulate
 from espnet2.ssl.masking import Masker
 from espnet2.ssl.part_configs import MaskConfig
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from espnet2.data.bank_folders import audio_files, listing_digest
+from espnet2.data.banks.folders import audio_files, listing_digest
 from espnet2.utils.errors import ConfigError, DataError
 
 MUSAN = [

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2.data.kaldi import Utterance, iter_kaldi, read_kaldi, write_kaldi
-from espnet2.data.kaldi_tables import SortedTable
+from espnet2.data.kaldi.tables import SortedTable
 from espnet2.utils.errors import DataError
 
 

@@ -7,9 +7,8 @@ import pytest
 import soundfile
 
 from espnet2.bin.validate_data import main as validate_main
-from espnet2.data import kaldi_tables
-from espnet2.data.kaldi import Utterance, check_kaldi, read_kaldi, write_kaldi
-from espnet2.data.kaldi_check import examine
+from espnet2.data.kaldi import Utterance, check_kaldi, read_kaldi, tables, write_kaldi
+from espnet2.data.kaldi.check import examine
 from espnet2.utils.errors import DataError
 
 
@@ -135,10 +134,10 @@ def test_every_problem_is_listed_in_order_not_only_the_first(tmp_path):
 
 
 def test_very_many_problems_of_a_kind_are_counted(tmp_path):
-    lines = [f"{i:06d}\t/x.wav\r\n" for i in range(kaldi_tables.MAX_SHOWN + 500)]
+    lines = [f"{i:06d}\t/x.wav\r\n" for i in range(tables.MAX_SHOWN + 500)]
     (tmp_path / "wav.scp").write_text("".join(lines), newline="")
     problems = check_kaldi(tmp_path)
-    assert len(problems) == 2 * (kaldi_tables.MAX_SHOWN + 1)
+    assert len(problems) == 2 * (tables.MAX_SHOWN + 1)
     assert sum("wav.scp: and 500 more like: " in problem for problem in problems) == 2
 
 
@@ -147,8 +146,8 @@ def test_blocks_of_any_size_give_the_same_lines_and_problems(tmp_path, monkeypat
     rows = [f"é{i:04d} /v/{i}{' ' * (i % 50 == 7)}\n" for i in range(300)]
     rows[100] = "\n"
     (tmp_path / "wav.scp").write_text("".join(rows))
-    monkeypatch.setattr(kaldi_tables, "BLOCK_BYTES", size)
-    lines = list(kaldi_tables.entries(tmp_path / "wav.scp"))
+    monkeypatch.setattr(tables, "BLOCK_BYTES", size)
+    lines = list(tables.entries(tmp_path / "wav.scp"))
     assert [entry.line for entry in lines] == [i + 1 for i in range(300) if i != 100]
     assert lines[-1] == ("é0299", "/v/299", 300)
     assert [problem.split("wav.scp")[1] for problem in check_kaldi(tmp_path)] == [

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2.data import kaldi_tables, manifest
+from espnet2.data import manifest
 from espnet2.data.audio import to_int16
 from espnet2.data.config import FormatConfig
-from espnet2.data.kaldi import Utterance, write_kaldi
+from espnet2.data.kaldi import Utterance, tables, write_kaldi
 from espnet2.data.manifest import plan_shards
 from espnet2.data.tsv import read_rows
 from espnet2.utils.errors import DataError
@@ -136,7 +136,7 @@ def test_recordings_whose_segments_interleave_share_a_shard(tmp_path):
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "MAX_UTTERANCES", 250)
-    monkeypatch.setattr(kaldi_tables, "BLOCK_BYTES", 4096)  # else what is read at once counts
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 4096)  # else what is read at once counts
     peaks = []
     for count in (500, 4000):
         data = tmp_path / str(count)

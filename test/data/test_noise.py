@@ -4,9 +4,9 @@ import soundfile
 
 from espnet2.bin import prepare_augment
 from espnet2.data.banks import Bank
+from espnet2.data.banks.noise import coloured, write_noise
 from espnet2.data.config import BankConfig
 from espnet2.data.kaldi import Utterance, write_kaldi
-from espnet2.data.noise import coloured, write_noise
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.seeding import rng_for

@@ -4,8 +4,8 @@ import soundfile
 
 from espnet2.data.augment import direct_path, reverberate
 from espnet2.data.banks import Bank
+from espnet2.data.banks.rirs import trimmed, write_rirs
 from espnet2.data.config import BankConfig
-from espnet2.data.rirs import trimmed, write_rirs
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import sha256_file

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from espnet2.data.banks import Bank
+from espnet2.data.banks.rooms import random_response, room_response, travel_samples, write_rooms
 from espnet2.data.config import BankConfig
-from espnet2.data.rooms import random_response, room_response, travel_samples, write_rooms
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import sha256_file
 from espnet2.utils.seeding import rng_for
@@ -54,7 +54,7 @@ def test_the_bank_is_the_same_in_another_process_with_other_threads(tmp_path):
     write_rooms(tmp_path / "here", SMALL, seed=5)
     code = (
         "import sys; from pathlib import Path; from espnet2.data.config import BankConfig;"
-        "from espnet2.data.rooms import write_rooms;"
+        "from espnet2.data.banks.rooms import write_rooms;"
         "write_rooms(Path(sys.argv[1]), BankConfig(num_rirs=4, t60_s=(0.15, 0.2)), 5)"
     )
     environment = {**os.environ, "PRA_NUM_THREADS": "3"}

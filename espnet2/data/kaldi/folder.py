@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from espnet2.data.kaldi_tables import (
+from espnet2.data.kaldi.tables import (
     OUT_OF_ORDER,
     Entry,
     Problems,

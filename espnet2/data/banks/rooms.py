@@ -8,9 +8,9 @@ import pyroomacoustics
 
 from espnet2.data.augment import direct_path
 from espnet2.data.banks import Clip, write_bank
+from espnet2.data.banks.rirs import trimmed
 from espnet2.data.config import BankConfig
 from espnet2.data.frames import SAMPLE_RATE_HZ
-from espnet2.data.rirs import trimmed
 from espnet2.data.tsv import write_dropped
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.logs import log

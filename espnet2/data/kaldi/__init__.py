@@ -9,10 +9,10 @@ sorted by the bytes of the id, so files of any length are walked in step.
 import hashlib
 from pathlib import Path
 
-from espnet2.data.kaldi_check import check_kaldi
-from espnet2.data.kaldi_rows import Utterance, iter_kaldi
-from espnet2.data.kaldi_tables import entries
-from espnet2.data.kaldi_write import write_kaldi, write_table
+from espnet2.data.kaldi.check import check_kaldi
+from espnet2.data.kaldi.rows import Utterance, iter_kaldi
+from espnet2.data.kaldi.tables import entries
+from espnet2.data.kaldi.write import write_kaldi, write_table
 from espnet2.data.pipes import is_pipe
 from espnet2.data.sources import source_file
 from espnet2.utils.errors import DataError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from espnet2.data.kaldi_tables import (
+from espnet2.data.kaldi.tables import (
     Entry,
     Problems,
     SortedTable,

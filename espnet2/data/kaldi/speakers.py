@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from espnet2.data.external_sort import sorted_lines
-from espnet2.data.kaldi_folder import Folder
-from espnet2.data.kaldi_tables import OUT_OF_ORDER, Entry, Problems, joined, without_repeats
+from espnet2.data.kaldi.folder import Folder
+from espnet2.data.kaldi.tables import OUT_OF_ORDER, Entry, Problems, joined, without_repeats
 
 BLOCK_CHARS = 1 << 18
 DIGEST_BYTES = 16

@@ -10,8 +10,8 @@ import soundfile
 
 from espnet2.data.audio import duration_s
 from espnet2.data.external_sort import sorted_lines
-from espnet2.data.kaldi_folder import Folder
-from espnet2.data.kaldi_rows import (
+from espnet2.data.kaldi.folder import Folder
+from espnet2.data.kaldi.rows import (
     Span,
     check_id,
     check_source,
@@ -19,7 +19,7 @@ from espnet2.data.kaldi_rows import (
     parse_positive,
     parse_span,
 )
-from espnet2.data.kaldi_tables import Entry, Problems, entries, joined
+from espnet2.data.kaldi.tables import Entry, Problems, entries, joined
 from espnet2.data.parquet import is_parquet
 from espnet2.data.pipes import is_pipe
 from espnet2.data.sources import read_bytes, source_file

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from espnet2.data.audio import load_pcm, to_float
-from espnet2.data.bank_audio import mono_stretches
-from espnet2.data.bank_folders import BankFile, audio_files
 from espnet2.data.banks import Clip, write_bank
+from espnet2.data.banks.audio import mono_stretches
+from espnet2.data.banks.folders import BankFile, audio_files
 from espnet2.data.config import BankConfig
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.index import Index

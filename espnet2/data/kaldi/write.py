@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TextIO
 
 from espnet2.data.external_sort import sorted_lines
-from espnet2.data.kaldi_rows import Utterance
-from espnet2.data.kaldi_tables import entries, id_problem
+from espnet2.data.kaldi.rows import Utterance
+from espnet2.data.kaldi.tables import entries, id_problem
 from espnet2.data.languages import language_problem
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path, write_text
