@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from espnet2.data.kaldi import Utterance, iter_kaldi, read_kaldi, write_kaldi
 from espnet2.data.kaldi.tables import SortedTable
+from espnet2.data.pipes import is_pipe
 from espnet2.utils.errors import DataError
 
 
@@ -56,7 +57,7 @@ printed = st.characters(
 ids = st.text(printed, min_size=1, max_size=5).filter(is_one_word)
 values = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12)
 values = values.filter(lambda text: text == text.strip(" "))
-sources = values.filter(lambda text: not text.startswith("|") and not text.strip().endswith("|"))
+sources = values.filter(lambda text: not is_pipe(text))
 seconds = st.floats(0.001, 1e5)
 
 
