@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from espnet2.data.damaged import refuse_damaged, size_of
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.parquet import estimated_seconds, is_parquet
 from espnet2.data.sources import is_seekable, open_seekable, read_bytes
@@ -64,7 +65,11 @@ def duration_s(source: str) -> float:
     """
     if is_parquet(source):
         return estimated_seconds(source)
-    with _named_errors(source), open_seekable(source) as file, _audio_file(source, file) as audio:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_named_errors(source))
+        file = stack.enter_context(open_seekable(source))
+        refuse_damaged(source, file)
+        audio = stack.enter_context(_audio_file(source, file))
         if audio.frames >= UNKNOWN_LENGTH:
             raise DataError(f"{source}: the header states no length")
         return audio.frames / audio.samplerate
@@ -144,14 +149,8 @@ def _opened(
         else:
             data = fetch(source)
         file = file if data is None else io.BytesIO(data)
+        refuse_damaged(source, file, to_the_end=end_s is None)
         yield stack.enter_context(_audio_file(source, file)), data
-
-
-def size_of(file: BinaryIO) -> int:
-    """Bytes of an open file; it stands at its beginning afterwards."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    return size
 
 
 def _segment(source: str, audio: AudioFile, start_s: float, end_s: float | None) -> tuple[int, int]:

@@ -26,8 +26,12 @@ WHOLE = {
     "nan": ("unreadable", "{audio}/nan.wav: holds NaN or infinite samples"),
     "infinite": ("unreadable", "{audio}/infinite.wav: holds NaN or infinite samples"),
     "truncated": ("unreadable", "{audio}/truncated.flac: Error : flac decoder lost sync."),
-    "truncated-wav": KEPT,
-    "zero-length": ("unreadable", "{audio}/zero.wav: " + NOT_AUDIO),
+    "truncated-wav": (
+        "unreadable",
+        "{audio}/truncated.wav: cut short: 39956 bytes of audio of the 64000 "
+        "that its header states",
+    ),
+    "zero-length": ("unreadable", "{audio}/zero.wav: empty file"),
     "no-samples": ("too short", "0.000 s; at least 0.4 s are needed"),
     "short": ("too short", "0.050 s; at least 0.4 s are needed"),
     "silent": ("silent", "-inf dBFS; at least -70 is needed"),
@@ -39,7 +43,7 @@ WHOLE = {
     "ark-offset": ("unreadable", "{audio}/cut.ark:3: no AUDIO record at this offset"),
     "parquet": KEPT,
     "parquet-null": ("unreadable", "{audio}/rows.parquet:1: audio bytes are null"),
-    "parquet-empty": ("unreadable", "{audio}/rows.parquet:2: " + NOT_AUDIO),
+    "parquet-empty": ("unreadable", "{audio}/rows.parquet:2: empty file"),
     "parquet-row": ("unreadable", "{audio}/rows.parquet:3: no such row; the file has 3"),
     "pipe": KEPT,
     "pipe-fails": (

@@ -9,6 +9,7 @@ from pathlib import Path
 import soundfile
 
 from espnet2.data.audio import duration_s
+from espnet2.data.damaged import refuse_damaged
 from espnet2.data.external_sort import sorted_lines
 from espnet2.data.kaldi.folder import Folder
 from espnet2.data.kaldi.rows import (
@@ -83,8 +84,10 @@ def header_seconds(source: str) -> float:
     """Seconds of audio by its header; a command is run for it. Raises DataError or OSError."""
     if not is_pipe(source) and not is_parquet(source):
         return duration_s(source)
+    file = io.BytesIO(read_bytes(source, allow_pipes=True))
+    refuse_damaged(source, file)
     try:
-        info = soundfile.info(io.BytesIO(read_bytes(source, allow_pipes=True)))
+        info = soundfile.info(file)
     except (soundfile.LibsndfileError, TypeError) as error:
         raise DataError(f"{source}: {getattr(error, 'error_string', error)}") from None
     return info.frames / info.samplerate
