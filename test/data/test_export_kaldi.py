@@ -30,10 +30,10 @@ def clip(seconds, seed):
     return to_int16(rng.uniform(-0.3, 0.3, round(seconds * 16000)))
 
 
-@pytest.fixture
-def dump(tmp_path):
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory):
     """A training set of two corpora; ids of the second come before those of the first."""
-    clips = {}
+    tmp_path, clips = tmp_path_factory.mktemp("set"), {}
     for corpus, names in {"a b": ["z1", "é2", "z0"], "c": ["m1", "A1", "m0", "ÿ"]}.items():
         folder, utterances = tmp_path / "data" / corpus, []
         folder.mkdir(parents=True)
@@ -88,6 +88,7 @@ def test_stage_2_gives_the_exported_set_again(dump, tmp_path):
     dump, _ = dump
     data = tmp_path / "back" / "whole"
     assert export_data.main(["--index", str(dump / "train"), "--out", str(data)]) == 0
+    (tmp_path / "conf.yaml").write_text(CONF)
     options = ["--conf", str(tmp_path / "conf.yaml"), "--log_dir", str(tmp_path / "log2")]
     options += ["--dump", str(tmp_path / "dump2"), "--data", str(data.parent)]
     assert format_data.main(options) == 0

@@ -86,7 +86,6 @@ def test_an_empty_index_is_an_index(tmp_path):
     )
     assert np.asarray(index.languages).tolist() == list(index.utt_ids) == index.shards.names == []
     assert index.num_samples[:].tolist() == index.utt_ids[0:0] == []
-    assert index.shard_rows("a.ark") == range(0)
 
 
 def test_what_is_not_an_index_is_refused(tmp_path):

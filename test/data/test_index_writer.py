@@ -68,8 +68,6 @@ def test_label_starts_and_shards_do_not_see_batches(tmp_path, monkeypatch, rows_
         assert shard.frames == own.sum()
         starts = index.label_starts[shard.rows.start : shard.rows.stop]
         assert starts.tolist() == (np.cumsum(own) - own).tolist()
-    assert index.shard_rows("a.ark") == range(10, 20)
-    assert index.shard_rows("absent") == range(0)
 
 
 def test_the_fingerprint_is_of_the_content_and_not_of_how_it_came(tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def directories(draw):
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(directories())
 def test_any_directory_survives_the_round_trip(tmp_path_factory, utterances):
     folder = tmp_path_factory.mktemp("kaldi")

@@ -43,9 +43,10 @@ def write_data(folder, clips, **columns):
         write_table(folder / name, dict.fromkeys(clips, value))
 
 
-@pytest.fixture
-def paths(tmp_path):
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
     """A training set of the corpora a and b, and an evaluation that overlaps with it."""
+    tmp_path = tmp_path_factory.mktemp("sets")
     write_data(tmp_path / "data/a", {"a1": speech(1), "a2": speech(2, 0.5), "a_t3": speech(3)})
     write_data(tmp_path / "data/b", {"x-d1": speech(11), "b-t4": speech(12), "rec": speech(13)})
     b = tmp_path / "data/b"

@@ -104,7 +104,7 @@ def place(tmp_path_factory):
 
 
 def start(place, stage, nj, *options, **environment):
-    """The driver on one stage, in a session of its own."""
+    """The driver on one stage, in a process group of its own."""
     command = [
         str(ROOT / "egs2/TEMPLATE/ssl1/ssl.sh"),
         "--recipe_dir", str(place), "--conf", str(place / "tiny.yaml"),

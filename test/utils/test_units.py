@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from toy_units import copy_unit, options, plain_unit
 
+from espnet2.utils import launch_local
 from espnet2.utils import units as units_module
 from espnet2.utils.errors import DataError
 from espnet2.utils.units import NAMED, is_done, name_failed, result_of, run_units
@@ -62,6 +63,15 @@ def test_a_damaged_marker_is_no_marker(workplace):
     assert not is_done(copy_unit(workplace))
     assert run_units([copy_unit(workplace)], options(workplace)) == 0
     assert is_done(copy_unit(workplace))
+
+
+def test_several_units_say_now_and_then_how_many_have_ended(workplace, capfd, monkeypatch):
+    monkeypatch.setattr(launch_local, "SAID_EVERY_S", 0.0)
+    units = [copy_unit(workplace, name=name) for name in ("one", "two")]
+    assert run_units(units, options(workplace)) == 0
+    said = capfd.readouterr().err
+    assert "0 of 2 units have ended, 0 of them failed" in said
+    assert "2 of 2 units have ended, 0 of them failed" in said
 
 
 def test_a_failed_unit_is_named_with_its_last_line_and_the_others_still_run(workplace, capfd):
@@ -121,7 +131,7 @@ def test_specs_are_written_for_pending_units_only(workplace):
     assert [path.name for path in (workplace / "log").glob("*.json")] == ["c2.json"]
 
 
-def test_ten_thousand_done_units_are_checked_in_a_second(workplace, capfd):
+def test_ten_thousand_done_units_are_checked_in_seconds(workplace, capfd):
     units = [copy_unit(workplace, name=f"c{i}") for i in range(10_000)]
     marker = {"fingerprint": units_module.fingerprint(units[0]), "outputs": ["in.txt"]}
     for unit in units:
@@ -157,6 +167,15 @@ def test_a_killed_driver_takes_its_workers_along_and_leaves_no_lock_behind(workp
     work = [sys.executable, "-m", "espnet2.utils.work", str(spec)]
     subprocess.run(work, check=True, timeout=20)
     assert (workplace / ".sleep.done").exists()
+
+
+def test_what_a_killed_job_of_another_machine_left_goes_when_the_unit_is_done_again(workplace):
+    left = workplace / ".copy.txt.another.node.17.part"
+    of_others = workplace / ".other.txt.another.node.17.part"
+    for path in (left, of_others):
+        path.write_text("half of it")
+    assert run_units([copy_unit(workplace)], options(workplace)) == 0
+    assert (left.exists(), of_others.exists()) == (False, True)
 
 
 def has_ended(pid):

@@ -27,6 +27,14 @@ def describe(out: Path) -> None:
     values = [sys.executable, *(os.environ.get(name, "") for name in names)]
     out.write_text("\\n".join(values))
 
+def meet_three_others(out: Path) -> None:
+    out.write_text("here")
+    end = time.monotonic() + 30
+    while len(list(out.parent.glob("meet*.txt"))) < 4:
+        if time.monotonic() > end:
+            raise TimeoutError("the others did not come")
+        time.sleep(0.01)
+
 def kill_job(out: Path) -> None:
     print("half way", flush=True)
     os.killpg(0, signal.SIGKILL)
