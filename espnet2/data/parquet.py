@@ -183,10 +183,9 @@ class RowReader:
 
 
 def _outside(source: str, path: Path, named: str | None) -> bytes:
-    """The file a row without bytes names, as it stands or beside the Parquet file."""
-    for candidate in (Path(named), path.parent / named) if named else ():
-        if candidate.is_file():
-            return candidate.read_bytes()
+    """The file a row without bytes names: beside the Parquet file, or anywhere by its full path."""
+    if named and (path.parent / named).is_file():
+        return (path.parent / named).read_bytes()
     raise DataError(f"{source}: audio bytes are null")
 
 

@@ -94,6 +94,15 @@ def test_null_bytes_with_a_path_that_exists_are_that_file(tmp_path):
     assert [record_bytes(f"{path}:{i}") for i in (0, 1)] == [b"beside", b"far"]
 
 
+def test_a_file_of_the_working_directory_does_not_stand_for_a_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.wav").write_bytes(b"another's")
+    (tmp_path / "rows").mkdir()
+    path = write(tmp_path / "rows/x.parquet", [(None, "a.wav")])
+    with pytest.raises(DataError, match="audio bytes are null"):
+        record_bytes(f"{path}:0")
+
+
 @pytest.mark.parametrize("value", [None, (None, None), (None, "gone.wav")])
 def test_null_audio_is_refused(tmp_path, value):
     path = write(tmp_path / "x.parquet", [value, b"ok"])

@@ -77,7 +77,7 @@ def write_corpus(
             by_language[utterance.language] += 1
             yield packed(utterance)
 
-    in_order = with_numbers(sorted_lines(lines()))
+    in_order = with_own_ids(sorted_lines(lines()))
     first = next(in_order, None)  # now all were read
     languages.refuse_unknown(name)
     if first is None:
@@ -85,8 +85,8 @@ def write_corpus(
     unknown = {key: None for key in ("text", "duration_s") if found[key] < found["utterances"]}
 
     def rows() -> Iterator[Utterance]:
-        for number, utterance in chain([first], in_order):
-            found["repeated_ids"] += number > 1
+        for is_repeated, utterance in chain([first], in_order):
+            found["repeated_ids"] += is_repeated
             yield dataclasses.replace(utterance, **unknown) if unknown else utterance
 
     write_kaldi(folder, rows())
@@ -122,19 +122,24 @@ def one_word(text: str, prefix: str | None) -> str:
     return word.encode()[: MAX_ID_BYTES - 17].decode(errors="ignore") + f"-{digest}"
 
 
-def with_numbers(lines: Iterable[str]) -> Iterator[tuple[int, Utterance]]:
-    """Utterances of sorted lines; the second and third of one id are ``id--2`` and ``id--3``."""
-    previous, number = "", 0
+def with_own_ids(lines: Iterable[str]) -> Iterator[tuple[bool, Utterance]]:
+    """(is repeated, utterance) of sorted lines; the second and third of one id get a digest.
+
+    It is of all that is known of the utterance, so that no other id is met; where that is the same,
+    too, of its place among its like.
+    """
+    previous, line_before, alike = "", "", 0
     for line in lines:
         utterance = unpacked(line)
-        number = number + 1 if utterance.utt_id == previous else 1
-        previous = utterance.utt_id
-        if number > 1:
-            own = utterance.recording == previous
-            new = {"utt_id": f"{previous}--{number}"}
-            new |= {"recording": new["utt_id"]} if own else {}
+        is_repeated = utterance.utt_id == previous
+        alike = alike + 1 if line == line_before else 0
+        previous, line_before = utterance.utt_id, line
+        if is_repeated:
+            digest = hashlib.blake2b(f"{alike}{line}".encode(), digest_size=4).hexdigest()
+            new = {"utt_id": f"{previous}--{digest}"}
+            new |= {"recording": new["utt_id"]} if utterance.recording == previous else {}
             utterance = dataclasses.replace(utterance, **new)
-        yield number, utterance
+        yield is_repeated, utterance
 
 
 def packed(utterance: Utterance) -> str:

@@ -93,17 +93,19 @@ def rows(
     row = 0
     for cells in small_columns(file, columns):
         default = f"{path.stem}-{row:06d}"
-        utt_id = str(cells["id"]) if cells.get("id") is not None else default
+        utt_id = default if cells.get("id") is None else str(cells["id"]).strip() or default
         row += 1
         raw = cells.get("language", "")
         if raw is None or ("language" in columns and not str(raw).strip()):
             drops.add(utt_id, "no language", f"{path}:{row - 1}: {columns['language']} is null")
             continue
-        speaker, text = cells.get("speaker"), " ".join(str(cells.get("text") or "").split())
+        given = cells.get("speaker")
+        speaker = "" if given is None else str(given).strip()  # 0 is a speaker
+        text = " ".join(str(cells.get("text") or "").split())
         yield Utterance(
             utt_id=utt_id, recording=utt_id, source=f"{path}:{row - 1}",
             language=languages.of(str(raw).strip()), text=text or None,
-            speaker=utt_id if speaker is None else str(speaker),
+            speaker=speaker or utt_id,
         )  # fmt: skip
 
 
