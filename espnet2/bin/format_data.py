@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     corpora = find_corpora(args.data)
     absent = sorted(set(config.vad_corpora) - {data.name for data in corpora})
     if absent:
-        log(f"format.vad_corpora names {', '.join(absent)}, of which there is no data directory")
+        log(f"format.vad_corpora also names {', '.join(absent)}: not among the corpora of this run")
     dump = args.dump.absolute()
     plans = {data.name: plan_shards(data, dump / data.name, config) for data in corpora}
     shards = (
@@ -45,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     merges = [merge_unit(dump / name, list(plan), config) for name, plan in plans.items()]
     status = run_units(shards, args) or run_units(merges, args)
     if status == 0:
+        for unit in merges:
+            log(f"{unit.kwargs['out'].name}: {total([result_of(unit)])}")
         log(f"all corpora: {total([result_of(unit) for unit in merges])}")
     return status
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from espnet2.data.corpora.apt import Apt, NotOfferedError
 from espnet2.data.corpora.config import CorporaSpec, DataConfig, MiniCorpus, load_corpora
 from espnet2.data.corpora.debian import PackageStore
-from espnet2.data.corpora.disk import refuse_missing
+from espnet2.data.corpora.disk import refuse_missing, summary
 from espnet2.data.corpora.kinds import Lhotse, OnDisk
 from espnet2.data.corpora.lhotse import find_recipe
 from espnet2.data.corpora.listing import listing_digest
@@ -29,7 +29,7 @@ from espnet2.utils.config import from_dict, guess, load_section, load_seed, to_d
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
-from espnet2.utils.units import Unit, result_of, run_units
+from espnet2.utils.units import Unit, is_done, result_of, run_units
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,10 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     on_disk = {name: corpus for name, corpus in corpora.items() if isinstance(corpus, OnDisk)}
     mini = {name: corpus for name, corpus in corpora.items() if name not in on_disk}
     refuse_unusable(on_disk)
-    units = disk_units(on_disk, args)
-    if mini:
-        units += mini_units(mini, spec, args)
+    disk = disk_units(on_disk, args)
+    units = disk + mini_units(mini, spec, args) if mini else disk
     status = run_units(units, args)
+    say_done(disk)
     if status == 0 and mini:
         prepared = {unit.name.removeprefix("data_") for unit in units}
         labelled = {
@@ -198,6 +198,17 @@ def espeak_version() -> str:
         raise ConfigError(
             "espeakng-loader is not installed; run tools/install.sh, or pip install espeakng-loader"
         ) from None
+
+
+def say_done(units: list[Unit]) -> None:
+    """The lines of the corpora on the disk that are prepared; of one that failed enough was said.
+
+    A unit that is not up to date has no marker: it is removed before its work begins.
+    """
+    for unit in units:
+        if is_done(unit):
+            for line in summary(unit.kwargs["job"]["corpus"], result_of(unit)):
+                log(line)
 
 
 def say_totals(units: list[Unit]) -> None:

@@ -14,14 +14,12 @@ import pyarrow as pa
 from espnet2.data.config import FormatConfig
 from espnet2.data.duplicates import Duplicates, find_duplicates, scratch
 from espnet2.data.frames import SAMPLE_RATE_HZ
-from espnet2.data.hours import summary
 from espnet2.data.index import record_batches
 from espnet2.data.index_writer import IndexWriter
 from espnet2.data.shards import Record
 from espnet2.data.tsv import Dropped, read_dropped, write_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path, read_json
-from espnet2.utils.logs import log
 
 
 class Pieces:
@@ -95,11 +93,7 @@ def merge_corpus(out: Path, manifests: list[Path], config: FormatConfig) -> dict
         judged = total - duplicates.count + losses.count  # stretches of speech count as their own
         refuse_heavy_loss(out, judged, losses, config.max_drop_ratio)
         rows, hours = write_rows(out, pieces, duplicates)
-    came_in = pieces.came_in
-    line = summary(came_in["utterances_in"], came_in["hours_in"], rows, hours, losses.reasons)
-    pauses = came_in["hours_no_speech"]
-    log(f"{out.name}: {line}" + (f"; {pauses:.2f} h without speech left out" if pauses else ""))
-    return {**came_in, "utterances": rows, "hours": hours, "dropped": dict(losses.reasons)}
+    return {**pieces.came_in, "utterances": rows, "hours": hours, "dropped": dict(losses.reasons)}
 
 
 def dropped_rows(pieces: Pieces, duplicates: Duplicates) -> Iterator[Dropped]:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from espnet2.utils.logs import log
 from espnet2.utils.processes import start
 
 POLL_S = 0.02
+SAID_EVERY_S = 60.0  # how many of several units have ended
 
 
 def launch_local(specs: Sequence[Path], at_once: int) -> list[tuple[Path, str]]:
@@ -19,6 +21,7 @@ def launch_local(specs: Sequence[Path], at_once: int) -> list[tuple[Path, str]]:
     failed.
     """
     waiting, running, failed = iter(specs), {}, []
+    ended, next_word = 0, time.monotonic() + SAID_EVERY_S
     follow = Follower(specs[0].with_suffix(".log")) if len(specs) == 1 else None
     try:
         while True:
@@ -31,8 +34,12 @@ def launch_local(specs: Sequence[Path], at_once: int) -> list[tuple[Path, str]]:
             if follow:
                 follow.show()
             for spec in [spec for spec, child in running.items() if child.poll() is not None]:
+                ended += 1
                 if running.pop(spec).returncode != 0:
                     failed.append((spec, last_line(spec.with_suffix(".log"))))
+            if time.monotonic() > next_word and not follow:
+                next_word = time.monotonic() + SAID_EVERY_S
+                log(f"{ended:,} of {len(specs):,} units have ended, {len(failed):,} of them failed")
     finally:
         for child in running.values():
             child.kill()

@@ -6,6 +6,7 @@ import pytest
 from tiny_corpora import prepared, write_tone
 
 from espnet2.data.audio import load_pcm
+from espnet2.data.corpora import listing
 from espnet2.data.corpora.listing import files_below, listing_digest
 from espnet2.utils.errors import ConfigError, DataError
 
@@ -161,3 +162,39 @@ def test_training_lists_of_ml_superb_become_pre_training_audio(tmp_path):
     ]
     with pytest.raises(DataError, match=r"transcript_10min_train.txt is missing"):
         prepared("superb", {**entry, "track": "10min"}, tmp_path / "data")
+
+
+@pytest.mark.parametrize("names", [["a.wav", "a.flac", "a--2.wav"], ["a.wav", "a.flac", "a.ogg"]])
+def test_files_of_one_name_get_ids_that_no_other_file_has_and_that_stay(tmp_path, names):
+    entry = {"kind": "folder", "path": str(tmp_path / "c"), "language": "eng"}
+    for i, name in enumerate(names):
+        write_tone(tmp_path / "c" / name, seconds=1 + i)
+    utterances, _, _ = prepared("c", entry, tmp_path / "data")
+    ids = {u.source: u.utt_id for u in utterances}
+    assert len(set(ids.values())) == len(names)
+    assert ids[f"{tmp_path}/c/a.flac"] == "c-a"  # the first by its source
+    write_tone(tmp_path / "c/b.wav")
+    write_tone(tmp_path / "c/a.mp3")
+    later = {u.source: u.utt_id for u in prepared("c", entry, tmp_path / "more")[0]}
+    assert len(set(later.values())) == len(names) + 2
+    assert {source: later[source] for source in ids} == ids
+
+
+@pytest.mark.parametrize("folder", ["wav", "dev", "Male"])
+def test_a_part_of_a_corpus_is_not_taken_for_a_language(tmp_path, folder):
+    write_tone(tmp_path / "c/fra/1.wav")
+    write_tone(tmp_path / "c" / folder / "2.wav")
+    entry = {"kind": "folder", "path": str(tmp_path / "c")}
+    with pytest.raises(DataError, match=f"/c/{folder}: the first folder names the language, and"):
+        prepared("c", entry, tmp_path / "data")
+    said = {**entry, "languages": {folder: "wav"}}
+    languages = [u.language for u in prepared("c", said, tmp_path / "data")[0]]
+    assert sorted(languages) == ["fra", "wav"]
+
+
+def test_looking_through_many_files_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(listing, "SAID_EVERY", 2)
+    for name in "abcde":
+        (tmp_path / name).touch()
+    listing_digest(tmp_path)
+    assert capsys.readouterr().err.count("files looked at") == 2

@@ -134,7 +134,7 @@ corpora:
     with pytest.raises(DataError) as caught:
         refuse_missing(corpora)
     assert str(caught.value).splitlines() == [
-        "3 of 4 corpora are not on this machine:",
+        f"3 of 4 corpora are not on this machine (paths from {Path.cwd()}):",
         f"  empty: nothing at {tmp_path}/empty: get it from https://example.org/x",
         f"  babel: nothing at {tmp_path}/babel: put the packs there",
         f"  old: no wav.scp in {tmp_path}: get it from its owner",

@@ -260,7 +260,9 @@ def test_a_changed_vad_setting_redoes_the_corpora_that_are_cut_and_no_other(tmp_
     cut += ("--set", "format.max_drop_ratio=0.5")
     assert format_all(tmp_path, *cut) == ["format_talks", "format_words"]
     format_all(tmp_path, "--set", "format.vad_corpora=[talk]")
-    assert "vad_corpora names talk, of which there is no data dir" in capfd.readouterr().err
+    assert (
+        "vad_corpora also names talk: not among the corpora of this run" in capfd.readouterr().err
+    )
 
 
 def test_the_number_of_jobs_changes_no_byte(tmp_path):

@@ -1,6 +1,9 @@
 """Corpora that stand on this machine's disk: one function prepares one of them."""
 
+import re
+import shlex
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +17,9 @@ from espnet2.data.corpora.superb_tree import new_folder
 from espnet2.data.kaldi import Utterance
 from espnet2.utils.config import from_dict
 from espnet2.utils.errors import DataError
-from espnet2.utils.logs import log
 
 MAX_LANGUAGES_NAMED = 12
+HUGGING_FACE = re.compile(r"[\w-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,8 @@ def prepare(job: Job) -> dict[str, object]:
             counts = write_corpus(part, job.corpus, spec, read, languages, drops)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    say(job.corpus, spec, counts, languages, drops)
-    return {"corpus": job.corpus, **counts}
+    about = {"paper_hours": spec.hours, "unknown_language": spec.unknown_language}
+    return {**counts, **about, "unknown_languages": dict(languages.unknown)}
 
 
 def utterances(
@@ -65,23 +68,26 @@ def utterances(
     return lhotse.utterances(*common, job.allow_pipes, work)
 
 
-def say(
-    corpus: str, spec: OnDisk, counts: dict[str, Any], languages: Languages, drops: Drops
-) -> None:
-    """The log's lines about a corpus."""
-    paper = f" ({spec.hours:g} h in the paper)" if spec.hours is not None else ""
-    log(
-        f"{corpus}: {counts['utterances']} recordings and segments, {counts['languages']} "
-        f"languages{paper}; dropped: {drops}"
-    )
+def summary(corpus: str, counts: dict[str, Any]) -> list[str]:
+    """The lines about a corpus that people read; ``counts`` are what :func:`prepare` returned."""
+    dropped = ", ".join(f"{reason} {count}" for reason, count in counts["dropped"].items())
+    hours = counts["paper_hours"]
+    paper = f" ({hours:g} h in the paper)" if hours is not None else ""
+    languages = f"{counts['languages']} language" + "s" * (counts["languages"] != 1)
+    lines = [
+        f"{corpus}: {counts['utterances']} recordings and segments, {languages}{paper}; "
+        f"dropped: {dropped or 'none'}"
+    ]
     if counts["repeated_ids"]:
-        log(f"{corpus}: {counts['repeated_ids']} repeated ids got a number")
-    if languages.unknown:
-        first = ", ".join(code for code, _ in languages.unknown.most_common(MAX_LANGUAGES_NAMED))
-        log(
-            f"{corpus}: {languages.unknown.total()} of {len(languages.unknown)} languages that ISO "
-            f"639-3 does not know became {spec.unknown_language}: {first}; all in corpus.json"
+        lines.append(f"{corpus}: {counts['repeated_ids']} repeated ids got a digest behind them")
+    if counts["unknown_languages"]:
+        codes = Counter(counts["unknown_languages"])
+        first = ", ".join(code for code, _ in codes.most_common(MAX_LANGUAGES_NAMED))
+        lines.append(
+            f"{corpus}: {codes.total()} utterances of {len(codes)} languages that ISO 639-3 does "
+            f"not know became {counts['unknown_language']}: {first}; all in corpus.json"
         )
+    return lines
 
 
 def refuse_missing(corpora: dict[str, OnDisk]) -> None:
@@ -89,15 +95,27 @@ def refuse_missing(corpora: dict[str, OnDisk]) -> None:
     missing = {name: spec for name, spec in corpora.items() if not is_there(spec)}
     if not missing:
         return
-    lines = [f"{len(missing)} of {len(corpora)} corpora are not on this machine:"]
+    how_many = f"{len(missing)} of {len(corpora)} corpora are"
+    lines = [f"{how_many} not on this machine (paths from {Path.cwd()}):"]
     for name, spec in missing.items():
-        what = spec.place or f"get it from {spec.source or 'its owner'}"
         absent = f"no wav.scp in {spec.path}" if spec.kind == "kaldi" else f"nothing at {spec.path}"
-        lines.append(f"  {name}: {absent}: {what}")
+        lines.append(f"  {name}: {absent}: {spec.place or where_from(spec)}")
     present = " ".join(name for name in corpora if name not in missing)
-    lines.append(f"those that are there run with --only '{present}'" if present else
-                 "choose some of them with --only 'name name'")  # fmt: skip
+    lines.append(
+        f"those that are there run with --only '{present}'" if present
+        else "none of them is there; what you have runs alone with --only 'name name'"
+    )  # fmt: skip
     raise DataError("\n".join(lines))
+
+
+def where_from(spec: OnDisk) -> str:
+    """Where a corpus is to be had; ``owner/name`` is a data set of Hugging Face."""
+    if HUGGING_FACE.fullmatch(spec.source):
+        if spec.kind == "hf_parquet":  # the download is what this kind reads
+            place = shlex.quote(str(spec.path))
+            return f"hf download --repo-type dataset {spec.source} --local-dir {place}"
+        return f"get it from https://huggingface.co/datasets/{spec.source}"
+    return f"get it from {spec.source or 'its owner'}"
 
 
 def is_there(spec: OnDisk) -> bool:

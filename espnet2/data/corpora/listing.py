@@ -5,6 +5,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from espnet2.utils.logs import log
+
+SAID_EVERY = 1_000_000  # files, a minute or more of a network's file system
+
 
 def files_below(folder: Path) -> Iterator[os.DirEntry]:
     """Every file below ``folder``, hidden ones left out, in C order of the names of each folder.
@@ -43,7 +47,9 @@ def listing_digest(folder: Path) -> str:
     if (folder / "wav.scp").is_file():
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         entries = (entry for entry in entries if entry.is_file())
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
+        if number % SAID_EVERY == 0:
+            log(f"{folder}: {number:,} files looked at")
         about = entry.stat()
         digest.update(os.fsencode(os.path.relpath(entry.path, folder)))
         digest.update(f"\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
