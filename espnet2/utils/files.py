@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,25 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
         raise
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path, own: Collection[str] = ()) -> None:
     """Delete temporary files in ``folder`` whose process on this host has ended.
 
-    Once a folder and process: with 10^5 files in it, a look at every write would take longer than
-    the writes.
+    Of the files ``own``, which nobody else may be writing now, those of any host: a killed job of a
+    cluster is done again on another. Once a folder and process: with 10^5 files in it, a look at
+    every write would take longer than the writes.
     """
     folder = folder.absolute()
     if folder in _cleaned:
         return
     _cleaned.add(folder)
-    host = socket.gethostname()
+    host, own_beginnings = socket.gethostname(), tuple(f".{name}." for name in own)
     for name in os.listdir(folder):
         if not name.endswith(".part"):
             continue
         beginning, _, process = name.removesuffix(".part").rpartition(".")
         ours = beginning.startswith(".") and beginning.endswith(f".{host}") and process.isdigit()
-        if ours and not is_running(int(process)):
+        is_dead = ours and not is_running(int(process))
+        if is_dead or (name.startswith(own_beginnings) and process.isdigit()):
             (folder / name).unlink(missing_ok=True)
 
 

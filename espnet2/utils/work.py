@@ -17,7 +17,7 @@ from typing import Any
 from espnet2.utils.cli import run_main
 from espnet2.utils.config import convert, from_dict
 from espnet2.utils.errors import XeusError
-from espnet2.utils.files import read_json
+from espnet2.utils.files import read_json, remove_leftovers
 from espnet2.utils.logs import log
 from espnet2.utils.markers import read_marker, stands
 from espnet2.utils.units import Unit, mark_done
@@ -37,8 +37,17 @@ def main() -> None:
             log(f"{unit.name} is already done")
             return
         unit.marker.unlink(missing_ok=True)
+        remove_own_leftovers(unit)
         function = load_entry(unit.entry)
         mark_done(unit, print_, function(**typed(function, unit.kwargs)))
+
+
+def remove_own_leftovers(unit: Unit) -> None:
+    """Delete half-written outputs of runs that were killed; under the unit's lock none is alive."""
+    paths = [Path(path) for path in (*unit.outputs, unit.marker)]
+    for folder in {path.parent for path in paths}:
+        if folder.is_dir():
+            remove_leftovers(folder, [path.name for path in paths if path.parent == folder])
 
 
 @contextlib.contextmanager
