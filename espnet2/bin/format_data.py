@@ -62,7 +62,7 @@ def shard_unit(manifest: Path, corpus: str, config: FormatConfig, digest: str) -
         entry="espnet2.data.format:format_shard",
         kwargs={"manifest": manifest, "corpus": corpus, "config": to_dict(config)},
         marker=base.with_name(f".{base.name}.done"),
-        options={**options, "vad": vad, "manifest": digest},
+        options={**options, "corpus": corpus, "vad": vad, "manifest": digest},
         outputs=[base.with_suffix(end) for end in ends],
     )
 
@@ -75,7 +75,8 @@ def merge_unit(out: Path, manifests: list[Path], config: FormatConfig) -> Unit:
         kwargs={"out": out, "manifests": manifests, "config": to_dict(config)},
         marker=out / ".format.done",
         inputs=[path.with_suffix(end) for path in manifests for end in (".json", ".summary.json")],
-        options={"max_drop_ratio": config.max_drop_ratio},
+        # wav.scp names the shards by absolute paths: a folder that was moved needs a new one.
+        options={"max_drop_ratio": config.max_drop_ratio, "out": str(out)},
         outputs=[out / name for name in ("index.arrow", "index.json", "wav.scp", "dropped.tsv")],
     )
 

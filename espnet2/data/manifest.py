@@ -12,14 +12,15 @@ import hashlib
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet2.data.audio import duration_s
 from espnet2.data.config import FormatConfig
 from espnet2.data.kaldi import Utterance, check_kaldi, iter_kaldi, shown
-from espnet2.data.pipes import is_pipe
+from espnet2.data.pipes import is_pipe, parse_pipe
 from espnet2.data.sources import source_path
 from espnet2.data.tsv import read_rows, write_rows
 from espnet2.utils.errors import DataError
@@ -64,7 +65,10 @@ def plan_shards(data: Path, out: Path, config: FormatConfig) -> dict[Path, str]:
     with staging(shards) as staged:  # the earlier manifests are read while these are written
         for number, shard in enumerate(split(utterances, config.shard_hours * 3600, keep_together)):
             name = f"{number:03d}.tsv"
-            write_rows(staged / name, MANIFEST_COLUMNS, (share.row() for share in shard))
+            # Not synced: they are written at every start, and most are not new. After a crash of
+            # the machine the next start finds what differs.
+            rows = (share.row() for share in shard)
+            write_rows(staged / name, MANIFEST_COLUMNS, rows, durable=False)
             digests[shards / name] = digest_of(shard)
         for path in digests:
             replace_if_new(staged / path.name, path)
@@ -99,7 +103,7 @@ def with_lengths(utterances: Iterable[Utterance], earlier: "EarlierLengths") -> 
     """The utterances with size, time and seconds of their audio."""
     stamp = functools.lru_cache(maxsize=1024)(stamp_of)  # arks and Parquet files hold many
     for utterance in utterances:
-        size, changed = stamp(source_path(utterance.source))
+        size, changed = file_stamp(utterance.source, stamp)
         share = Share(utterance, size, changed, stated_seconds(utterance))
         if share.seconds is None:
             share = share._replace(seconds=earlier.seconds(share))
@@ -108,18 +112,26 @@ def with_lengths(utterances: Iterable[Utterance], earlier: "EarlierLengths") -> 
         yield share
 
 
-def file_stamp(source: str) -> tuple[int, int]:
-    """Size in bytes and time of the last change in ns of the file behind a source."""
-    return stamp_of(source_path(source))
+def file_stamp(source: str, stamp: Callable[[str], tuple[int, int]] | None = None) -> tuple:
+    """Size in bytes and time of the last change in ns of the file behind a source.
+
+    Of a command: the sums over all its words that are files. stamp: a ``stamp_of`` that remembers.
+    """
+    stamp = stamp or stamp_of
+    if not is_pipe(source):
+        return stamp(source_path(source))
+    words = [word for command in parse_pipe(source) for word in command]
+    found = [about for word in words if (about := stamp(word))[0] >= 0]
+    return tuple(map(sum, zip(*found, strict=True))) if found else (-1, 0)
 
 
 def stamp_of(path: str) -> tuple[int, int]:
-    """Size in bytes and time of the last change in ns; (-1, 0) for a missing file."""
+    """Size in bytes and time of the last change in ns; (-1, 0) where there is no file."""
     try:
         about = os.stat(path)
     except OSError:
         return -1, 0
-    return about.st_size, about.st_mtime_ns
+    return (about.st_size, about.st_mtime_ns) if stat.S_ISREG(about.st_mode) else (-1, 0)
 
 
 def stated_seconds(utterance: Utterance) -> float | None:

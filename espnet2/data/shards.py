@@ -43,7 +43,8 @@ def write_record(ark: BinaryIO, utt_id: str, flac: bytes) -> Record:
 class ShardReader:
     """Reads payloads by shard, offset and size, with a bounded number of open files.
 
-    Uses positioned reads, so one reader may be shared by forked processes and threads.
+    Uses positioned reads, so one reader may be shared by forked processes. Not by threads: one
+    could close the file that another is about to read.
     """
 
     def __init__(self, root: Path):

@@ -17,9 +17,11 @@ class Dropped:
     detail: str
 
 
-def write_rows(path: Path, columns: tuple[str, ...], rows: Iterable[tuple]) -> None:
+def write_rows(
+    path: Path, columns: tuple[str, ...], rows: Iterable[tuple], durable: bool = True
+) -> None:
     """Write a TSV with a header, atomically, a row at a time."""
-    with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with atomic_path(path, durable) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE,
                             quotechar=None, escapechar="\\")  # fmt: skip
         writer.writerow(columns)

@@ -243,6 +243,25 @@ def contents(dump):
     return {str(path.relative_to(dump)): path.read_bytes() for path in files}
 
 
+def test_a_moved_dump_names_its_new_place_and_a_renamed_corpus_its_new_name(tmp_path):
+    make_corpus(tmp_path / "sounds/words", {"w1": noise(1)})
+    shutil.copytree(tmp_path / "sounds", tmp_path / "data")  # its wav.scp names the originals
+    format_all(tmp_path)
+    index = (tmp_path / "dump/words/index.json").read_bytes()
+    place = tmp_path / "moved"
+    place.mkdir()
+    (tmp_path / "dump").rename(place / "dump")
+    (place / "data").symlink_to(tmp_path / "data")
+    assert format_all(place) == ["format_words"]
+    assert str(place / "dump/words/shards/000.ark") in (place / "dump/words/wav.scp").read_text()
+    assert (place / "dump/words/index.json").read_bytes() == index  # nothing later is done again
+    for folder in (tmp_path / "data", place / "dump"):
+        (folder / "words").rename(folder / "phrases")
+    assert format_all(place) == ["format_phrases", "format_phrases_000"]
+    opened = Index.open(place / "dump/phrases")
+    assert (opened.corpora[0], opened.shards[0]) == ("phrases", "phrases/shards/000.ark")
+
+
 def test_a_changed_vad_setting_redoes_the_corpora_that_are_cut_and_no_other(tmp_path, capfd):
     make_corpus(tmp_path / "data/talks", {"t1": recording(-2, 3, -2, 2), "t2": recording(-1, 4)})
     make_corpus(tmp_path / "data/words", {"w1": noise(1), "w2": noise(2, 1)})

@@ -13,6 +13,7 @@ from espnet2.data.config import FormatConfig
 from espnet2.data.kaldi import Utterance, tables, write_kaldi
 from espnet2.data.manifest import plan_shards
 from espnet2.data.tsv import read_rows
+from espnet2.utils import files
 from espnet2.utils.errors import DataError
 
 
@@ -119,6 +120,27 @@ def test_a_command_has_a_length_only_where_one_is_stated(tmp_path):
         plan(tmp_path / "x", tmp_path / "dump/x")
     (path,) = plan(tmp_path / "x", tmp_path / "dump/x", allow_pipes=True)
     assert [row["seconds"] for row in read_rows(path)] == ["10.0"]
+
+
+def test_a_changed_file_behind_a_command_changes_the_digest(tmp_path):
+    data = make_corpus(tmp_path / "x", {"a": 1})
+    sources = {"a": f"sox '{data / 'a.wav'}' --temp {tmp_path} -t wav - |", "b": "say b |"}
+    write_kaldi(data, [utterance(u, source) for u, source in sources.items()])
+    options = {"allow_pipes": True, "shard_hours": 1 / 3600}
+    first = plan(data, tmp_path / "dump/x", **options)
+    (tmp_path / "changes the time of the folder").touch()
+    assert plan(data, tmp_path / "dump/x", **options) == first
+    soundfile.write(data / "a.wav", np.full(16000, 0.1), 16000)
+    second = plan(data, tmp_path / "dump/x", **options)
+    assert [first[path] == second[path] for path in first] == [False, True]
+
+
+def test_manifests_are_not_synced_at_every_start(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "sync", synced.append)
+    write_kaldi(tmp_path / "x", [utterance(u, duration_s=1.0) for u in "abc"])
+    assert len(plan(tmp_path / "x", tmp_path / "dump/x", shard_hours=1 / 3600)) == 3
+    assert [path for path in synced if "dump" in path.parts] == []
 
 
 def test_recordings_whose_segments_interleave_share_a_shard(tmp_path):
