@@ -43,9 +43,16 @@ def main(argv: list[str] | None = None) -> int:
         units = [import_unit(index, args, num_clusters)]
     else:
         units = shard_units(index, config, args)
+    forget_other_source(args)
     last = [finish_unit(units, config, args)]
     text = [export_unit(args)] if args.export_text else []
     return run_units(units, args) or run_units(last, args) or (run_units(text, args) if text else 0)
+
+
+def forget_other_source(args: argparse.Namespace) -> None:
+    """Undo the markers of labels that the other way, text or teacher, wrote into the same files."""
+    for marker in args.out.glob(".*.u16.done" if args.import_text else ".import.done"):
+        marker.unlink()
 
 
 def shard_units(index: Index, config: TokensConfig, args: argparse.Namespace) -> list[Unit]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tiny_tokens import make_set
 
+from espnet2.bin import label
 from espnet2.bin.label import shard_units
 from espnet2.data.index import Index, write_index
 from espnet2.data.labels import LabelStore, labels_file
@@ -149,6 +150,27 @@ def test_a_shards_unit_follows_its_own_audio_and_nothing_else(labelled):
     assert [s for s in before if before[s] != after[s]] == [index.shards[0]]
     batch = TokensConfig(**{**CONFIG.__dict__, "batch_seconds": 1.0})
     assert fingerprints(changed, args, batch) == after
+
+
+def test_labels_that_were_imported_are_not_taken_for_the_teachers(labelled):
+    tmp_path, index = labelled
+    conf, text = tmp_path / "conf.yaml", tmp_path / "text"
+    conf.write_text("tokens: {num_clusters: 5}\n")
+    out = tmp_path / "train/labels/x"
+    stage = ["--conf", str(conf), "--index", str(index.path), "--codebook", str(tmp_path / "book"),
+             "--out", str(out), "--log_dir", str(tmp_path / "log")]  # fmt: skip
+
+    def contents(*options):
+        assert label.main([*stage, *options]) == 0
+        return [labels_file(out, shard.name).read_bytes() for shard in index.each_shard()]
+
+    computed = contents("--export_text", str(text))
+    lines = [line.split() for line in text.read_text().splitlines()]
+    text.write_text("".join(" ".join([name, *["3"] * len(ids)]) + "\n" for name, *ids in lines))
+    imported = contents("--set", "tokens.max_dead_ratio=1", "--import_text", str(text))
+    assert imported != computed
+    assert contents() == computed
+    assert contents("--set", "tokens.max_dead_ratio=1", "--import_text", str(text)) == imported
 
 
 def test_an_index_that_changed_under_the_stage_is_noticed(labelled):
