@@ -170,5 +170,5 @@ def convolve(audio: np.ndarray, rir: np.ndarray) -> np.ndarray:
 
 
 def direct_path(rir: np.ndarray) -> int:
-    """Sample of the direct path: the largest magnitude, whatever its sign."""
+    """Sample of the direct path of a room (taps,): the largest magnitude, whatever its sign."""
     return int(np.argmax(np.abs(rir)))

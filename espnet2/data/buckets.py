@@ -117,7 +117,10 @@ def batch_size(num_samples: int, count: int, config: PlanConfig) -> int:
 def write_rows(
     index: Index, repeats: Repeats, buckets: list[Bucket], bucket_of: np.ndarray, put
 ) -> dict[str, int]:
-    """Put every row into its bucket's part of rows.npy; returns the sums of a Draft."""
+    """Put every row into its bucket's part of rows.npy; returns the sums of a Draft.
+
+    bucket_of: bucket of each length in hops, -1 for what is shorter than all. put: of npy_writer.
+    """
     totals = {"drawn_samples": 0, "audio_bytes": 0, "most_repeats": 1, "num_dropped": 0}
     filled = [bucket.first for bucket in buckets]
     for rows, times in repeats:

@@ -63,13 +63,13 @@ class Corpora:
         return found
 
     def content_hashes(self) -> Iterator[np.ndarray]:
-        """The content hashes of all rows, in chunks."""
+        """The content hashes of all rows, in chunks (n,) uint64."""
         for index in self.indexes:
             for chunk in index.chunks():
                 yield index.content_hashes[chunk]
 
     def id_hashes(self) -> Iterator[np.ndarray]:
-        """A hash of each utterance id, in chunks. Python's: it only ever meets its like here."""
+        """Python's hash of each utterance id, in chunks (n,) int64; no other kind meets it."""
         for index in self.indexes:
             for start in range(0, len(index), IDS_AT_ONCE):
                 utt_ids = index.utt_ids[start : start + IDS_AT_ONCE]
@@ -154,7 +154,7 @@ def valid_limit(rows: Corpora, duplicates: Duplicates, ratio: float, seed: int) 
 
 
 def recording_draws(batch: pa.RecordBatch, seed: int) -> tuple[pa.DictionaryArray, np.ndarray]:
-    """The rows' recordings, dictionary-encoded, and a draw in [0, 1) for each name."""
+    """The rows' recordings, dictionary-encoded, and (names,) draws in [0, 1), one a name."""
     corpora = batch["corpus"].cast(pa.large_string())
     slash = pa.scalar("/", pa.large_string())
     recordings = pc.binary_join_element_wise(corpora, batch["recording"], slash)

@@ -81,7 +81,9 @@ def with_one_more(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The least losses with one bucket more, and the size at which the last bucket starts.
 
-    best: (G + 1,) least loss for the sizes before each j. Returns (G + 1,) twice.
+    best: (G + 1,) least loss for the sizes before each j. sizes: (G,) different lengths in hops,
+    ascending. number, total: (G + 1,) how many are before each j, and their hops. Returns
+    (G + 1,) twice.
     """
     losses, starts = np.full_like(best, np.inf), np.zeros(len(best), np.int32)
     fixed = best[:-1] - total[:-1] + sizes * number[:-1]  # what the bucket's end leaves alone

@@ -160,7 +160,7 @@ class PretrainBatches:
         mixing: MixConfig,
         clean: dict[int, Clip],
     ) -> Mixture | None:
-        """Perhaps a noise, or another clean row of the batch, to mix into ``speech``."""
+        """Perhaps a noise, or another clean row of the batch, to mix into ``speech`` (samples,)."""
         if not mixing.noise_prob:
             return None
         rng = rng_for(self.seed, "noise", int(planned.visits[i]), key)

@@ -25,11 +25,11 @@ class Rows(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int):
-        """The entries [start, stop)."""
+        """The (stop - start,) entries from start on."""
 
     @abstractmethod
     def take(self, numbers: np.ndarray):
-        """The entries ``numbers``, in any order; ascending ones cost the fewest reads."""
+        """The (n,) entries ``numbers`` (n,), in any order; ascending ones cost the fewest reads."""
 
     def __len__(self) -> int:
         return self.size

@@ -97,7 +97,7 @@ def count_groups(index: Index, repeats: Repeats) -> tuple[np.ndarray, dict[str, 
 
 
 def entries_of(index: Index, repeats: Repeats) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Entries (ENTRY) of each chunk of rows, repeats included, with their groups' numbers."""
+    """(n,) entries (ENTRY) of each chunk of rows, repeats included, with (n,) groups' numbers."""
     for rows, times in repeats:
         frames = num_frames(index.num_samples[rows])
         times = np.where(frames > 0, times, 0)
@@ -206,7 +206,7 @@ def unheard(rest: np.ndarray, rows: FileArray) -> np.ndarray:
 
 
 def left_over(index: Index, rest: np.ndarray) -> Iterator[Dropped]:
-    """Rows of dropped.tsv: utterances without a frame, and those wholly after the last piece."""
+    """Rows of dropped.tsv: utterances without a frame, and ``rest`` (n,), after the last piece."""
     for rows in index.chunks():
         lengths = index.num_samples[rows]
         for row in np.flatnonzero(num_frames(lengths) == 0):

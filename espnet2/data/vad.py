@@ -96,6 +96,7 @@ def cut(stretch: Stretch, energy: np.ndarray, around: int, longest: int) -> list
 
     Quietest is the least energy from ``around`` frames before to as many after; of equal places,
     the one nearest to the middle. A cut leaves a quarter of the stretch or more on both sides.
+    energy: (frames + 1,) int64, sums of squares up to each frame.
     """
     start, stop = stretch
     length = stop - start

@@ -85,7 +85,7 @@ def from_files(
 def usable(
     pieces: Iterable[np.ndarray], kind: str, name: str, dropped: list[Dropped]
 ) -> Iterator[Clip]:
-    """The pieces of one recording that are long and loud enough; it is dropped if none is."""
+    """The pieces (samples,) of a recording that are long and loud enough; dropped if none is."""
     used, samples = 0, 0
     for piece in pieces:
         samples += len(piece)
