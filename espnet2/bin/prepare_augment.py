@@ -18,7 +18,8 @@ from espnet2.data.manifest import file_stamp
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
 from espnet2.utils.files import sha256_text
-from espnet2.utils.units import Unit, run_units
+from espnet2.utils.logs import log
+from espnet2.utils.units import Unit, result_of, run_units
 
 BANK_FILES = ("bank.f32", "bank.json", "dropped.tsv")
 
@@ -33,9 +34,13 @@ def main(argv: list[str] | None = None) -> int:
     dump, seed = args.dump.absolute(), load_seed(args.conf, args.set)
     given = args.data and (args.data / "noise/wav.scp").is_file()
     recordings = args.data.absolute() / "noise" if given else None
-    return run_units(
-        [noise_unit(dump, config, seed, recordings), room_unit(dump, config, seed)], args
-    )
+    units = [noise_unit(dump, config, seed, recordings), room_unit(dump, config, seed)]
+    status = run_units(units, args)
+    if status == 0:
+        noise, rooms = map(result_of, units)
+        lost = noise["dropped"] + rooms.get("dropped", 0)
+        log(f"{noise['noises']} noises, {rooms['rirs']} rooms; dropped: {lost} recordings")
+    return status
 
 
 def noise_unit(dump: Path, config: BankConfig, seed: int, recordings: Path | None) -> Unit:
@@ -62,7 +67,7 @@ def room_unit(dump: Path, config: BankConfig, seed: int) -> Unit:
     source = "rirs:write_rirs" if config.rir_dirs else "rooms:write_rooms"
     return Unit(
         name="augment_rirs",
-        entry=f"espnet2.data.{source}",
+        entry=f"espnet2.data.banks.{source}",
         kwargs={**common, "out": dump / "rirs"},
         marker=dump / "rirs/.bank.done",
         options={**common, **folders(config, "rir")},

@@ -46,7 +46,10 @@ def audio_files(folders: list[str], role: Role, musan_parts: list[str]) -> Itera
     """
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise ConfigError(f"augment.{role}_dirs: {folder}: no such folder")
+            raise ConfigError(
+                f"augment.{role}_dirs: {folder}: no such folder; put {WANTED[role]} there, "
+                f"or leave it out with --set 'augment.{role}_dirs=[]'"
+            )
         found = 0
         for path, kind in walk(folder, role, musan_parts, kind="folder"):
             name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
