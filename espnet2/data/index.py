@@ -184,6 +184,9 @@ def read_facts(path: Path) -> dict:
         with pa.memory_map(str(path)) as source:
             reader, size = pa.ipc.open_file(source), source.size()
             schema, num_batches = reader.schema, reader.num_record_batches
+    except FileNotFoundError as error:
+        missing = f"{error.filename or path} is missing; run the stage that writes it"
+        raise DataError(f"{path}: not a readable index: {missing}") from None
     except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable index: {error}") from None
     if schema != SCHEMA or version != SCHEMA_VERSION:

@@ -11,8 +11,11 @@ from espnet2.data.hours import Tally
 from espnet2.data.index import Index, record_batches
 from espnet2.data.index_columns import CodedColumn
 from espnet2.data.index_writer import IndexWriter
+from espnet2.data.languages import iso639_3
 from espnet2.utils.config import guess
-from espnet2.utils.errors import ConfigError
+from espnet2.utils.errors import ConfigError, DataError
+
+MAX_SHOWN = 20  # names of corpora or languages in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +55,23 @@ def codes_of(column: CodedColumn, names: tuple[str, ...], what: str) -> list[int
     """The codes of some names."""
     for name in names:
         if name not in column.names:
-            known = guess(name, column.names)
-            raise ConfigError(f"the index has no {what} {name!r}{known}")
+            meant = guess(standard(name), column.names) if what == "language" else ""
+            meant = meant or guess(name, column.names) or f"; it has {some_of(column.names)}"
+            raise ConfigError(f"the index has no {what} {name!r}{meant}")
     return [column.names.index(name) for name in names]
+
+
+def standard(name: str) -> str:
+    """The ISO 639-3 code of a code or name; the name itself where it has none."""
+    try:
+        return iso639_3(name)
+    except DataError:
+        return name
+
+
+def some_of(names: list[str]) -> str:
+    """The first names, and that there are more."""
+    return ", ".join(names[:MAX_SHOWN]) + " and others" * (len(names) > MAX_SHOWN)
 
 
 def tally(index: Index, selection: Selection) -> Tally:

@@ -160,7 +160,9 @@ def test_training_lists_of_ml_superb_become_pre_training_audio(tmp_path):
         ("superb-bad", "fewer than 3 fields", "transcript_1h_train.txt:4"),
         ("superb-mls_eng_dev_1", "held out", "mls/eng: in a dev or test list"),
     ]
-    with pytest.raises(DataError, match=r"transcript_10min_train.txt is missing"):
+    with pytest.raises(
+        DataError, match=r"_10min_train.txt is missing; .* complete; it has .* track: 1h"
+    ):
         prepared("superb", {**entry, "track": "10min"}, tmp_path / "data")
 
 

@@ -87,7 +87,7 @@ def test_a_recipe_that_lhotse_does_not_have_is_refused_at_once(run):
     (run.work / "corpora.yaml").write_text(
         "corpora: {one: {kind: lhotse, recipe: librispeach, language: eng}}\n"
     )
-    with pytest.raises(ConfigError, match="lhotse has no recipe prepare_librispeach"):
+    with pytest.raises(ConfigError, match="prepare_librispeach; did you mean 'librispeech'"):
         run()
 
 

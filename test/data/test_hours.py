@@ -97,6 +97,10 @@ def test_what_is_not_there_and_places_that_cannot_be_are_refused(dump):
     index = Index.open(dump / "train")
     with pytest.raises(ConfigError, match="the index has no language 'en'; did you mean 'eng'?"):
         tally(index, Selection(languages=("en",)))
+    with pytest.raises(ConfigError, match="no language 'French'; did you mean 'fra'?"):
+        tally(index, Selection(languages=("French",)))
+    with pytest.raises(ConfigError, match="no corpus 'mls'; it has a, b$"):
+        tally(index, Selection(corpora=("mls",)))
     with pytest.raises(ConfigError, match="a new index must lie in .*, beside the shards it names"):
         copy_selected(index, Selection(), dump / "else/where")
     with pytest.raises(ConfigError, match="train: holds an index already"):

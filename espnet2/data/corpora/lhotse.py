@@ -23,6 +23,7 @@ from espnet2.data.corpora.language_codes import Languages
 from espnet2.data.corpora.listing import files_below
 from espnet2.data.external_sort import sorted_lines
 from espnet2.data.kaldi import Utterance
+from espnet2.utils.config import guess
 from espnet2.utils.errors import ConfigError, DataError
 
 WHOLE_S = 0.02  # a supervision that misses less than this of a recording is the whole of it
@@ -67,7 +68,8 @@ def find_recipe(name: str) -> Callable[..., Any]:
         try:  # some stand in a module that the package does not import
             found = getattr(importlib.import_module(f"lhotse.recipes.{name}"), f"prepare_{name}")
         except (ImportError, AttributeError):
-            raise ConfigError(f"lhotse has no recipe prepare_{name}") from None
+            known = [key.removeprefix("prepare_") for key in dir(recipes) if "prepare_" in key]
+            raise ConfigError(f"lhotse has no recipe prepare_{name}{guess(name, known)}") from None
     return found
 
 

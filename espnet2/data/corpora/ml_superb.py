@@ -7,6 +7,7 @@ from espnet2.data.corpora.corpus_folder import Drops
 from espnet2.data.corpora.kinds import MlSuperb
 from espnet2.data.corpora.language_codes import Languages
 from espnet2.data.kaldi import Utterance
+from espnet2.utils.errors import DataError
 
 
 def utterances(spec: MlSuperb, languages: Languages, drops: Drops) -> Iterator[Utterance]:
@@ -17,7 +18,7 @@ def utterances(spec: MlSuperb, languages: Languages, drops: Drops) -> Iterator[U
     """
     for language, corpora in superb.find_languages(spec.path, spec.corpora).items():
         for corpus in corpora:
-            superb.transcripts(spec.path, [corpus], language, [spec.track])
+            refuse_incomplete(spec, corpus, language)
             held_out = {utt_id for split in ("dev", "test")
                         for utt_id, _ in lines(spec, corpus, language, split, [])}  # fmt: skip
             dropped: list[superb.Dropped] = []
@@ -32,6 +33,17 @@ def utterances(spec: MlSuperb, languages: Languages, drops: Drops) -> Iterator[U
                 )  # fmt: skip
             for row in dropped:
                 drops.add(row.utt_id, row.reason, row.detail)
+
+
+def refuse_incomplete(spec: MlSuperb, corpus: str, language: str) -> None:
+    """Raise DataError for a missing list of the track, naming the other track if it is there."""
+    try:
+        superb.transcripts(spec.path, [corpus], language, [spec.track])
+    except DataError as error:
+        other = {"1h": "10min", "10min": "1h"}.get(spec.track, "1h")
+        path = superb.transcript_path(spec.path, corpus, language, other, "train")
+        hint = f"; it has the lists of {other}: track: {other}" if path.is_file() else ""
+        raise DataError(f"{error}{hint}") from None
 
 
 def lines(
