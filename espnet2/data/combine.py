@@ -121,11 +121,13 @@ def refuse_repeated_ids(rows: Corpora, folder: Path) -> None:
     """Raise DataError when two corpora share an utterance id."""
     suspects = find_duplicates(rows.id_hashes(), len(rows), folder, "ids")
     for pairs in suspects.chunks():
-        for utt_id, other in zip(*map(rows.utt_ids, pairs.T), strict=True):
+        for utt_id, other, pair in zip(*map(rows.utt_ids, pairs.T), pairs, strict=True):
             if utt_id == other:
+                places = np.searchsorted(rows.starts, pair, side="right") - 1
+                first, second = sorted(rows.indexes[i].path.parent.name for i in places)
                 raise DataError(
-                    f"utterance id {utt_id} appears in two corpora; put the corpus's name before "
-                    f"the ids in its data directory"
+                    f"utterance id {utt_id} appears in two corpora, {first} and {second}; put the "
+                    f"corpus's name before the ids of one: prefix_ids: true in corpora.yaml"
                 )
 
 

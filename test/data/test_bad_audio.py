@@ -169,6 +169,6 @@ def test_40_seconds_and_all_rates_become_16_khz(formatted):
 def test_two_corpora_with_one_id_are_refused(formatted, capfd):
     assert run(combine_data, formatted) == 1
     assert (
-        "combine failed: work: error: utterance id z appears in two corpora; "
-        "put the corpus's name before the ids in its data directory"
+        "combine failed: work: error: utterance id z appears in two corpora, cut and "
+        "whole; put the corpus's name before the ids of one: prefix_ids: true in corpora.yaml"
     ) in capfd.readouterr().err

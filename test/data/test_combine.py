@@ -135,7 +135,7 @@ def test_hours_are_counted_by_corpus_and_language(tmp_path, capsys):
 
 
 def test_an_id_of_two_corpora_and_an_empty_set_are_refused(tmp_path):
-    with pytest.raises(DataError, match="utterance id a-0000 appears in two corpora"):
+    with pytest.raises(DataError, match="a-0000 appears in two corpora, a and b; put"):
         combine_rows(tmp_path / "1", a=[row("a", 0)], b=[row("a", 0)])
     with pytest.raises(DataError, match="no utterance is left for training"):
         combine_rows(tmp_path / "2", a=[])
