@@ -57,11 +57,6 @@ def is_parquet(source: str) -> bool:
     return _ADDRESS.match(source) is not None
 
 
-def parquet_file(source: str) -> Path:
-    """The file behind an address."""
-    return Path(_ADDRESS.match(source)["file"])
-
-
 def record_bytes(source: str) -> bytes:
     """The encoded audio of the row ``source`` names.
 
@@ -96,14 +91,12 @@ def estimated_seconds(source: str) -> float:
     return group.nbytes / group.rows / BYTES_PER_S
 
 
-def layout_of_file(path: Path) -> Layout:
-    """The audio column and the row groups of a file. Raises OSError or DataError."""
-    return layout_of(str(path), *_stamp(str(path)))
-
-
 @functools.lru_cache(maxsize=8)
 def layout_of(path: str, nbytes: int, changed_ns: int) -> Layout:
-    """The same for a file of this size and time of change, which a changed file has not."""
+    """The audio column and the row groups of a file of this size and time of change.
+
+    A file that was changed has others. Raises OSError or DataError.
+    """
     with open_parquet(path) as file:
         audio = audio_column(path, file.schema_arrow)
         groups, first = [], 0

@@ -19,7 +19,3 @@ class DataError(XeusError, ValueError):
 
 class CheckpointError(XeusError, ValueError):
     """A checkpoint is damaged, of another model, or carries more than tensors."""
-
-
-class UnitError(XeusError):
-    """One or more units of a stage failed."""
