@@ -3,6 +3,7 @@
 Shards are read one after the other, a few times; nothing in memory grows with the utterances.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -54,7 +55,7 @@ class Pieces:
 
     def utt_id(self, row: int) -> str:
         """The utterance id of a row."""
-        number = int(np.searchsorted(self.starts, row, side="right")) - 1
+        number = bisect_right(self.starts, row) - 1
         return self.utt_ids(number)[row - self.starts[number]]
 
     def _read_utt_ids(self, number: int) -> list[str]:
@@ -142,4 +143,4 @@ def kaldi_lines(root: Path, batch: pa.RecordBatch) -> Iterator[str]:
     """``utt_id ark:offset``, as kaldiio and ESPnet (``kaldi_ark``) read it."""
     columns = (batch[name].to_pylist() for name in ("utt_id", "shard", "offset", "nbytes"))
     for utt_id, shard, offset, nbytes in zip(*columns, strict=True):
-        yield f"{utt_id} {root / shard}:{Record(offset, nbytes).kaldi_offset}\n"
+        yield f"{utt_id} {root}/{shard}:{Record(offset, nbytes).kaldi_offset}\n"

@@ -1,10 +1,12 @@
+import time
+
 import pytest
 
 from espnet2.bin.format_data import total
 from espnet2.data import duplicates, index_writer
 from espnet2.data.config import FormatConfig
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
-from espnet2.data.merge import merge_corpus
+from espnet2.data.merge import Pieces, merge_corpus
 from espnet2.data.tsv import Dropped, read_dropped, write_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json
@@ -67,6 +69,16 @@ def test_shards_become_one_index_and_the_first_of_equal_audio_stays(
         "dropped.tsv", "index.arrow", "index.json", "shards", "wav.scp"
     ]  # fmt: skip
     assert total([result]).endswith("; 1.00 h without speech left out")
+
+
+def test_an_utterance_is_found_as_fast_among_very_many_shards(tmp_path):
+    pieces = Pieces(formatted(tmp_path / "dump/c"))
+    assert [pieces.utt_id(row) for row in range(9)] == list("abcdefghi")  # one shard is empty
+    pieces.starts = list(range(200_000))
+    pieces.utt_ids = lambda number: [f"of shard {number}"]
+    began = time.process_time()
+    assert [pieces.utt_id(row) for row in range(2000)] == [f"of shard {n}" for n in range(2000)]
+    assert time.process_time() - began < 2  # copying the starts each time takes 20 s
 
 
 def test_too_heavy_a_loss_is_refused_after_dropped_tsv_is_written(tmp_path):
