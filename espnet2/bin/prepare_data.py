@@ -207,7 +207,7 @@ def say_done(units: list[Unit]) -> None:
     """
     for unit in units:
         if is_done(unit):
-            for line in summary(unit.kwargs["job"]["corpus"], result_of(unit)):
+            for line in summary(unit.kwargs["job"], result_of(unit)):
                 log(line)
 
 

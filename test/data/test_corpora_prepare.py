@@ -95,3 +95,22 @@ def test_a_place_that_cannot_be_written_is_named(run, capfd):
     (run.work / "data").write_text("in the way")
     assert run("--only", "one") == 1
     assert "data_one failed: work: error: data: File exists" in capfd.readouterr().err
+
+
+def test_what_each_corpus_became_is_said_with_its_unknown_languages(run, capfd):
+    (run.work / "corpora.yaml").write_text(
+        "corpora:\n"
+        "  one: {kind: folder, language: eng, hours: 12}\n"
+        "  odd: {kind: folder, unknown_language: und}\n"
+    )
+    write_tone(run.work / "downloads/odd/zzzz/a.wav")
+    write_tone(run.work / "downloads/odd/loose.wav")
+    for _ in range(2):  # done, then up to date
+        assert run() == 0
+        said = [line.partition(": ")[2] for line in capfd.readouterr().err.splitlines()]
+        assert said[-3:] == [
+            "one: 1 recordings and segments, 1 language (12 h in the paper); dropped: none",
+            "odd: 1 recordings and segments, 1 language; dropped: no language 1",
+            "odd: 1 utterances of 1 languages that ISO 639-3 does not know became und: zzzz; "
+            "all in corpus.json",
+        ]

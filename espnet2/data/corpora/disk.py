@@ -17,6 +17,7 @@ from espnet2.data.corpora.superb_tree import new_folder
 from espnet2.data.kaldi import Utterance
 from espnet2.utils.config import from_dict
 from espnet2.utils.errors import DataError
+from espnet2.utils.files import read_json
 
 MAX_LANGUAGES_NAMED = 12
 HUGGING_FACE = re.compile(r"[\w-]+/[\w.-]+")
@@ -45,8 +46,7 @@ def prepare(job: Job) -> dict[str, object]:
             counts = write_corpus(part, job.corpus, spec, read, languages, drops)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    about = {"paper_hours": spec.hours, "unknown_language": spec.unknown_language}
-    return {**counts, **about, "unknown_languages": dict(languages.unknown)}
+    return {"corpus": job.corpus, **counts}
 
 
 def utterances(
@@ -68,10 +68,12 @@ def utterances(
     return lhotse.utterances(*common, job.allow_pipes, work)
 
 
-def summary(corpus: str, counts: dict[str, Any]) -> list[str]:
+def summary(job: dict[str, Any], counts: dict[str, Any]) -> list[str]:
     """The lines about a corpus that people read; ``counts`` are what :func:`prepare` returned."""
+    corpus = job["corpus"]
+    about = read_json(Path(job["data"]) / corpus / "corpus.json")
     dropped = ", ".join(f"{reason} {count}" for reason, count in counts["dropped"].items())
-    hours = counts["paper_hours"]
+    hours = about["paper_hours"]
     paper = f" ({hours:g} h in the paper)" if hours is not None else ""
     languages = f"{counts['languages']} language" + "s" * (counts["languages"] != 1)
     lines = [
@@ -80,12 +82,12 @@ def summary(corpus: str, counts: dict[str, Any]) -> list[str]:
     ]
     if counts["repeated_ids"]:
         lines.append(f"{corpus}: {counts['repeated_ids']} repeated ids got a digest behind them")
-    if counts["unknown_languages"]:
-        codes = Counter(counts["unknown_languages"])
+    if about["unknown_languages"]:
+        codes = Counter(about["unknown_languages"])
         first = ", ".join(code for code, _ in codes.most_common(MAX_LANGUAGES_NAMED))
         lines.append(
             f"{corpus}: {codes.total()} utterances of {len(codes)} languages that ISO 639-3 does "
-            f"not know became {counts['unknown_language']}: {first}; all in corpus.json"
+            f"not know became {job['spec']['unknown_language']}: {first}; all in corpus.json"
         )
     return lines
 
