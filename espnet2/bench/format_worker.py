@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from espnet2.data.config import FormatConfig
-from espnet2.data.format import format_shard
-from espnet2.data.manifest import plan_shards
-from espnet2.data.merge import merge_corpus
+from espnet2.data.format.manifest import plan_shards
+from espnet2.data.format.merge import merge_corpus
+from espnet2.data.format.shard_writer import format_shard
 from espnet2.utils.config import from_dict
 
 # Part of the work -> the functions that do it, as (end of the module's path, name), each with all
@@ -26,13 +26,13 @@ PARTS = {
     "mix channels": [("data/audio.py", "mean_of_channels")],
     "resample": [("soxr/__init__.py", "resample_chunk")],
     "round": [("data/audio.py", "to_int16")],
-    "find pauses": [("data/vad.py", "find_speech")],
+    "find pauses": [("data/format/vad.py", "find_speech")],
     "check": [("data/audio.py", "level_dbfs")],
     "hash": [("data/audio.py", "content_hash")],
     "encode": [("data/audio.py", "encode_flac")],
     "write": [("data/shards.py", "write_record")],
-    "share out": [("data/manifest.py", "plan_shards")],
-    "merge": [("data/merge.py", "merge_corpus")],
+    "share out": [("data/format/manifest.py", "plan_shards")],
+    "merge": [("data/format/merge.py", "merge_corpus")],
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from espnet2.data.frames import SAMPLE_RATE_HZ
-from espnet2.data.index_writer import IndexWriter
+from espnet2.data.index.writer import IndexWriter
 from espnet2.utils.seeding import rng_for
 
 CHUNK = 2**18  # rows made at once

@@ -13,7 +13,7 @@ import numpy as np
 
 from espnet2.data.hours import Tally, hours_table
 from espnet2.data.index import Index
-from espnet2.data.selection import Selection, copy_selected, tally
+from espnet2.data.index.selection import Selection, copy_selected, tally
 from espnet2.utils.cli import run_main
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

@@ -13,8 +13,8 @@ from typing import Any
 
 from espnet2.data.config import FormatConfig
 from espnet2.data.corpus_dirs import find_corpora
+from espnet2.data.format.manifest import plan_shards
 from espnet2.data.hours import summary
-from espnet2.data.manifest import plan_shards
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.logs import log
@@ -59,7 +59,7 @@ def shard_unit(manifest: Path, corpus: str, config: FormatConfig, digest: str) -
     ends = (".ark", ".arrow", ".json", ".dropped.tsv", ".summary.json")
     return Unit(
         name=f"format_{corpus}_{base.name}",
-        entry="espnet2.data.format:format_shard",
+        entry="espnet2.data.format.shard_writer:format_shard",
         kwargs={"manifest": manifest, "corpus": corpus, "config": to_dict(config)},
         marker=base.with_name(f".{base.name}.done"),
         options={**options, "corpus": corpus, "vad": vad, "manifest": digest},
@@ -71,7 +71,7 @@ def merge_unit(out: Path, manifests: list[Path], config: FormatConfig) -> Unit:
     """The unit that joins the shards of one corpus."""
     return Unit(
         name=f"format_{out.name}",
-        entry="espnet2.data.merge:merge_corpus",
+        entry="espnet2.data.format.merge:merge_corpus",
         kwargs={"out": out, "manifests": manifests, "config": to_dict(config)},
         marker=out / ".format.done",
         inputs=[path.with_suffix(end) for path in manifests for end in (".json", ".summary.json")],

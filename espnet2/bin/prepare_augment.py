@@ -12,9 +12,9 @@ from typing import Any
 
 from espnet2.data.banks.folders import Role, audio_files, listing_digest
 from espnet2.data.config import BankConfig
+from espnet2.data.format.manifest import file_stamp
 from espnet2.data.index import index_json
 from espnet2.data.kaldi import read_kaldi
-from espnet2.data.manifest import file_stamp
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
 from espnet2.utils.files import sha256_text

@@ -12,7 +12,7 @@ import numpy as np
 from espnet2.data.frames import HOP_SAMPLES, RECEPTIVE_SAMPLES
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
-from espnet2.data.pieces import Part, Stream
+from espnet2.data.plan.pieces import Part, Stream
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from espnet2.data.config import CombineConfig
 from espnet2.data.duplicates import Duplicates, find_duplicates, scratch
 from espnet2.data.hours import Tally, hours_table, summary
 from espnet2.data.index import Index, record_batches
-from espnet2.data.index_writer import IndexWriter
+from espnet2.data.index.writer import IndexWriter
 from espnet2.data.tsv import Dropped, write_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json

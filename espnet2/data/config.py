@@ -214,7 +214,7 @@ class PlanConfig:
 
     locality: int = 1
     """Consecutive entries of a bucket that stay together in a pass: fewer places to read from, but
-    neighbours (one recording, one speaker) share a batch; ``data/plan.py`` weighs the two."""
+    neighbours (one recording, one speaker) share a batch; ``data/plan/plan.py`` weighs the two."""
 
     hours_per_gpu_hour: float | None = None
     """Hours of audio that one GPU trains on in an hour, measured or stated: prints GPU-hours."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet2.data.audio import load_audio
+from espnet2.data.format.manifest import seconds_of
 from espnet2.data.kaldi import Utterance, shown
 from espnet2.data.kaldi.rows import Span, check_source, note_unknown_recording, parse_span
 from espnet2.data.kaldi.tables import Problems, checked_entries
-from espnet2.data.manifest import seconds_of
 from espnet2.data.tsv import Dropped
 from espnet2.utils.errors import DataError
 

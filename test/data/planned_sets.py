@@ -4,7 +4,7 @@ import numpy as np
 
 from espnet2.data.config import PlanConfig
 from espnet2.data.index import Index
-from espnet2.data.index_writer import IndexWriter
+from espnet2.data.index.writer import IndexWriter
 from espnet2.data.plan import Plan, build_plan
 
 

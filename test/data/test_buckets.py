@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned_sets import make_plan
 
-from espnet2.data import crop_lengths
 from espnet2.data.config import PlanConfig
+from espnet2.data.plan import crop_lengths
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from espnet2.bin import combine_data
-from espnet2.data import duplicates, index_writer
+from espnet2.data import duplicates
 from espnet2.data.combine import combine, uniform_hash
 from espnet2.data.config import CombineConfig
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
+from espnet2.data.index import writer as index_writer
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import read_json, sha256_text

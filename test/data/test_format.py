@@ -10,11 +10,11 @@ from toy_voice import recording
 from espnet2.bin import format_data
 from espnet2.data.audio import content_hash, load_pcm, to_int16
 from espnet2.data.config import FormatConfig, VadConfig
-from espnet2.data.format import format_shard
+from espnet2.data.format.manifest import plan_shards
+from espnet2.data.format.merge import merge_corpus
+from espnet2.data.format.shard_writer import format_shard
 from espnet2.data.index import Index
 from espnet2.data.kaldi import Utterance, read_kaldi, write_kaldi
-from espnet2.data.manifest import plan_shards
-from espnet2.data.merge import merge_corpus
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json

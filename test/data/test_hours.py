@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from espnet2.bin import data_statistics
-from espnet2.data import index_writer
 from espnet2.data.hours import Tally, hours_table
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
-from espnet2.data.selection import Selection, copy_selected, tally
+from espnet2.data.index import writer as index_writer
+from espnet2.data.index.selection import Selection, copy_selected, tally
 from espnet2.utils.errors import ConfigError
 
 

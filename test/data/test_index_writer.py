@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from espnet2.data import index_writer
 from espnet2.data.frames import num_frames
 from espnet2.data.index import Index, IndexedUtterance, index_json, table_of, write_index
-from espnet2.data.index_writer import IndexWriter
+from espnet2.data.index import writer as index_writer
+from espnet2.data.index.writer import IndexWriter
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
 

@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from espnet2.data import index_writer
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
+from espnet2.data.index import writer as index_writer
 from espnet2.data.labels import (
     LabelsInfo,
     LabelStore,

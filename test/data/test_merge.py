@@ -3,10 +3,11 @@ import time
 import pytest
 
 from espnet2.bin.format_data import total
-from espnet2.data import duplicates, index_writer
+from espnet2.data import duplicates
 from espnet2.data.config import FormatConfig
+from espnet2.data.format.merge import Pieces, merge_corpus
 from espnet2.data.index import Index, IndexedUtterance, table_of, write_index
-from espnet2.data.merge import Pieces, merge_corpus
+from espnet2.data.index import writer as index_writer
 from espnet2.data.tsv import Dropped, read_dropped, write_dropped
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned_sets import in_small_chunks, make_index, make_plan
 
-from espnet2.data import packing
 from espnet2.data.config import PlanConfig
 from espnet2.data.frames import num_frames
 from espnet2.data.index import Index
-from espnet2.data.pieces import Stream
-from espnet2.data.repeats import Repeats
+from espnet2.data.plan import packing
+from espnet2.data.plan.pieces import Stream
+from espnet2.data.plan.repeats import Repeats
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.seeding import rng_for
 

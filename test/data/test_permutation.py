@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2.data.permutation import LocalPermutation, Permutation
+from espnet2.data.plan.permutation import LocalPermutation, Permutation
 
 
 @settings(max_examples=60, deadline=None)

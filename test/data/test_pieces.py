@@ -15,8 +15,8 @@ from espnet2.data.dataset import PretrainBatches
 from espnet2.data.frames import num_frames
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
-from espnet2.data.pieces import Part, Stream, pieces_of_entries
 from espnet2.data.plan import Plan, build_plan
+from espnet2.data.plan.pieces import Part, Stream, pieces_of_entries
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError
 

@@ -11,7 +11,7 @@ from planned_sets import in_small_chunks, make_index, make_plan
 from espnet2.data.config import PlanConfig
 from espnet2.data.index import Index
 from espnet2.data.plan import Plan, build_plan
-from espnet2.data.repeats import Repeats
+from espnet2.data.plan.repeats import Repeats
 from espnet2.data.tsv import read_dropped
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import write_json

@@ -3,7 +3,7 @@ import pytest
 from planned_sets import in_small_chunks, make_index
 
 from espnet2.data.config import PlanConfig
-from espnet2.data.repeats import Repeats
+from espnet2.data.plan.repeats import Repeats
 
 
 def counts_of(index, seed=0, **options):

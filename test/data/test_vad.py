@@ -8,7 +8,7 @@ from toy_voice import recording, silence, voice
 
 from espnet2.data.audio import level_dbfs, load_pcm, to_int16
 from espnet2.data.config import FormatConfig, VadConfig
-from espnet2.data.vad import agreed, find_speech, merge_close
+from espnet2.data.format.vad import agreed, find_speech, merge_close
 from espnet2.utils.config import from_dict
 from espnet2.utils.errors import ConfigError
 

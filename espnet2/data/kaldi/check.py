@@ -29,14 +29,14 @@ line is one problem; spk2utt is compared with utt2spk by a digest, and line by l
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2.data.kaldi.folder import Folder
-from espnet2.data.kaldi.recordings import (
+from espnet2.data.kaldi.check_recordings import (
     RecordingRules,
     check_recordings,
     note_shared_audio,
 )
+from espnet2.data.kaldi.check_speakers import check_speakers
+from espnet2.data.kaldi.folder import Folder
 from espnet2.data.kaldi.rows import check_id, check_language, parse_positive, parse_span
-from espnet2.data.kaldi.speakers import check_speakers
 from espnet2.data.kaldi.tables import Entry, joined
 
 PER_UTTERANCE = ("text", "utt2spk", "utt2lang", "utt2dur", "utt2num_samples", "utt2corpus")

@@ -16,7 +16,7 @@ from espnet2.data.config import FormatConfig
 from espnet2.data.duplicates import Duplicates, find_duplicates, scratch
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.index import record_batches
-from espnet2.data.index_writer import IndexWriter
+from espnet2.data.index.writer import IndexWriter
 from espnet2.data.shards import Record
 from espnet2.data.tsv import Dropped, read_dropped, write_dropped
 from espnet2.utils.errors import DataError

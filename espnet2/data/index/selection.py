@@ -9,8 +9,8 @@ import pyarrow as pa
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.hours import Tally
 from espnet2.data.index import Index, record_batches
-from espnet2.data.index_columns import CodedColumn
-from espnet2.data.index_writer import IndexWriter
+from espnet2.data.index.columns import CodedColumn
+from espnet2.data.index.writer import IndexWriter
 from espnet2.data.languages import iso639_3
 from espnet2.utils.config import guess
 from espnet2.utils.errors import ConfigError, DataError

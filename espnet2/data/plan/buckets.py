@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from espnet2.data.config import PlanConfig
-from espnet2.data.crop_lengths import crop_lengths, longest_hops
 from espnet2.data.frames import HOP_SAMPLES
 from espnet2.data.index import Index
 from espnet2.data.npy_writer import npy_writer
-from espnet2.data.repeats import Repeats
+from espnet2.data.plan.crop_lengths import crop_lengths, longest_hops
+from espnet2.data.plan.repeats import Repeats
 from espnet2.data.tsv import Dropped
 
 

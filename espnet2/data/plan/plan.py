@@ -27,15 +27,15 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2.data.buckets import Bucket, Draft, fill_buckets
 from espnet2.data.config import PlanConfig
 from espnet2.data.file_array import FileArray
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ, num_frames
 from espnet2.data.index import Index
-from espnet2.data.packing import pack
-from espnet2.data.permutation import LocalPermutation, Permutation
-from espnet2.data.pieces import Stream
-from espnet2.data.repeats import Repeats
+from espnet2.data.plan.buckets import Bucket, Draft, fill_buckets
+from espnet2.data.plan.packing import pack
+from espnet2.data.plan.permutation import LocalPermutation, Permutation
+from espnet2.data.plan.pieces import Stream
+from espnet2.data.plan.repeats import Repeats
 from espnet2.data.tsv import write_dropped
 from espnet2.utils.config import to_dict
 from espnet2.utils.errors import DataError

@@ -18,15 +18,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from espnet2.data.buckets import Bucket, Draft, batch_size
 from espnet2.data.config import PlanConfig
 from espnet2.data.file_array import FileArray
 from espnet2.data.frames import HOP_SAMPLES, RECEPTIVE_SAMPLES, SAMPLE_RATE_HZ, num_frames
 from espnet2.data.index import Index
 from espnet2.data.npy_writer import npy_writer
-from espnet2.data.permutation import Permutation
-from espnet2.data.pieces import pieces_of_entries
-from espnet2.data.repeats import Repeats, group_codes
+from espnet2.data.plan.buckets import Bucket, Draft, batch_size
+from espnet2.data.plan.permutation import Permutation
+from espnet2.data.plan.pieces import pieces_of_entries
+from espnet2.data.plan.repeats import Repeats, group_codes
 from espnet2.data.tsv import Dropped
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.seeding import rng_for

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from espnet2.data.frames import num_frames
-from espnet2.data.index_columns import CODED, SCHEMA
+from espnet2.data.index.columns import CODED, SCHEMA
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path, write_json
 

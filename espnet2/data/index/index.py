@@ -1,6 +1,6 @@
 """The index of a set: one row an utterance, opened at the same cost for ten rows and for 10^8.
 
-Nothing in memory grows with the rows: columns are read by position (``index_columns.py``), whole
+Nothing in memory grows with the rows: columns are read by position (``columns.py``), whole
 sets in chunks (`Index.chunks`, `record_batches`).
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from espnet2.data.audio import decode_flac
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
-from espnet2.data.index_columns import (
+from espnet2.data.index.columns import (
     CODED,
     SCHEMA,
     CodedColumn,
@@ -24,7 +24,7 @@ from espnet2.data.index_columns import (
     NumberColumn,
     TextColumn,
 )
-from espnet2.data.index_writer import SCHEMA_VERSION, SHARD_RUNS, IndexWriter
+from espnet2.data.index.writer import SCHEMA_VERSION, SHARD_RUNS, IndexWriter
 from espnet2.data.shards import ShardReader
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
@@ -63,7 +63,7 @@ class ShardRows:
 class Index:
     """An index with its audio. Picklable: a worker opens the file again.
 
-    Text columns give str and lists of str, number columns numpy values; see ``index_columns.py``.
+    Text columns give str and lists of str, number columns numpy values; see ``columns.py``.
     """
 
     def __init__(self, path: Path, facts: dict, root: Path):

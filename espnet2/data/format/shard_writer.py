@@ -1,9 +1,6 @@
-"""Stage 2: a Kaldi directory becomes 16 kHz mono FLAC shards and an index.
+"""One shard of stage 2: its utterances are decoded, cut at pauses where asked, checked and stored.
 
-Steps: split the utterances into shards by seconds of audio (``manifest.py``); decode, cut at pauses
-where asked (``vad.py``), check and store each shard on its own (`format_shard`); join the shards'
-indexes, dropping exact duplicates (``merge.py``). The set of shards depends on the data and on
-``shard_hours`` only. One recording at a time is in memory.
+One recording at a time is in memory.
 """
 
 import functools
@@ -22,12 +19,12 @@ from espnet2.data.audio import (
     trim_edges,
 )
 from espnet2.data.config import FormatConfig
+from espnet2.data.format.vad import find_speech
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.index import IndexedUtterance, table_of, write_index
 from espnet2.data.shards import write_record
 from espnet2.data.sources import read_bytes
 from espnet2.data.tsv import Dropped, read_rows, write_dropped
-from espnet2.data.vad import find_speech
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path, sha256_file, write_json
 
