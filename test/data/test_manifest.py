@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2.data import manifest
 from espnet2.data.audio import to_int16
 from espnet2.data.config import FormatConfig
+from espnet2.data.format import manifest
 from espnet2.data.format.manifest import plan_shards
 from espnet2.data.kaldi import Utterance, tables, write_kaldi
 from espnet2.data.tsv import read_rows
