@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from espnet2.utils.files import write_text
-from espnet2.utils.provenance import provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +52,8 @@ def line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def entry(tables: Sequence[Table], command: str) -> str:
+def entry(tables: Sequence[Table], command: str, facts: dict[str, str]) -> str:
     """One run of the benchmark: when, of which commit, on what machine, and its tables."""
-    facts = provenance()
     head = [
         f"## {facts['time']}",
         "",

@@ -20,7 +20,7 @@ from types import ModuleType
 from espnet2.bench.table import append, entry
 from espnet2.utils.cli import run_main
 from espnet2.utils.logs import log
-from espnet2.utils.provenance import REPOSITORY
+from espnet2.utils.provenance import REPOSITORY, provenance
 
 KINDS = {
     "model": "our encoder beside PyPI's espnet: ratios of time and memory",
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     args = parse(words)
     command = shlex.join(["python3", "-m", "espnet2.bin.bench", *words])
-    text = entry(module_of(args.kind).run(args), command)
+    facts = provenance()  # before: a plot that is written again would count as a change
+    text = entry(module_of(args.kind).run(args), command, facts)
     print(text, end="")
     record = None if args.no_save else args.save or default_record(args.tiny)
     if record is not None:

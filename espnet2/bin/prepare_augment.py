@@ -10,7 +10,7 @@ and of augment.noise_dirs. Rooms come from augment.rir_dirs, or are simulated.
 from pathlib import Path
 from typing import Any
 
-from espnet2.data.banks.folders import Role, audio_files, listing_digest
+from espnet2.data.banks.folders import Role, audio_files, files_digest
 from espnet2.data.config import BankConfig
 from espnet2.data.format.manifest import file_stamp
 from espnet2.data.index import index_json
@@ -78,7 +78,7 @@ def room_unit(dump: Path, config: BankConfig, seed: int) -> Unit:
 def folders(config: BankConfig, role: Role) -> dict[str, Any]:
     """What the folders of a role hold now, as an option that decides the result."""
     given = config.noise_dirs if role == "noise" else config.rir_dirs
-    return {"files": listing_digest(list(audio_files(given, role, config.musan_parts)))}
+    return {"files": files_digest(list(audio_files(given, role, config.musan_parts)))}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from espnet2.bench.table import Table, append, entry, markdown
+from espnet2.utils.provenance import provenance
 
 TABLE = Table(
     title="Ours beside theirs",
@@ -36,7 +37,7 @@ def test_a_row_of_another_width_is_refused():
 
 
 def test_an_entry_says_when_what_and_where_it_was_measured():
-    lines = entry([TABLE, TABLE], "python3 -m espnet2.bin.bench model").splitlines()
+    lines = entry([TABLE, TABLE], "python3 -m espnet2.bin.bench model", provenance()).splitlines()
     assert re.fullmatch(r"## \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+", lines[0])
     assert lines[2] == "- command: `python3 -m espnet2.bin.bench model`"
     assert re.fullmatch(r"- commit: ([0-9a-f]{12}(\+changes)?|unknown)", lines[3])

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from espnet2.data.banks.folders import audio_files, listing_digest
+from espnet2.data.banks.folders import audio_files, files_digest
 from espnet2.utils.errors import ConfigError, DataError
 
 MUSAN = [
@@ -98,7 +98,7 @@ def test_a_name_that_is_not_utf8_is_spelled_out(tmp_path):
     (tmp_path / os.fsdecode(b"\xff.wav")).touch()
     (file,) = audio_files([str(tmp_path)], "noise", [])
     assert file.name == "\\xff.wav"
-    assert len(listing_digest([file])) == 64
+    assert len(files_digest([file])) == 64
 
 
 def test_any_other_folder_gives_all_its_audio_in_byte_order(tmp_path):
@@ -123,5 +123,5 @@ def test_a_replaced_file_changes_the_digest_of_a_listing(archive):
     for content in ("a", "bb"):
         (archive / "musan/music/fma/music-fma-0000.wav").write_text(content)
         files = list(audio_files([str(archive)], "noise", ["noise", "music"]))
-        digests += [listing_digest(files), listing_digest(files)]
+        digests += [files_digest(files), files_digest(files)]
     assert digests[0] == digests[1] != digests[2] == digests[3]

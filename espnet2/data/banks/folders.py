@@ -103,7 +103,7 @@ def listed(path: Path) -> list[Path]:
     return sorted(path.parent / Path(line.split()[-1]).name for line in lines if line.strip())
 
 
-def listing_digest(files: list[BankFile]) -> str:
+def files_digest(files: list[BankFile]) -> str:
     """Digest of names, sizes and times of change: it differs when any file was replaced."""
     lines = []
     for file in files:
