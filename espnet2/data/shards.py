@@ -8,6 +8,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 MAX_OPEN_SHARDS = 64
@@ -43,17 +44,19 @@ def write_record(ark: BinaryIO, utt_id: str, flac: bytes) -> Record:
 class ShardReader:
     """Reads payloads by shard, offset and size, with a bounded number of open files.
 
-    Uses positioned reads, so one reader may be shared by forked processes. Not by threads: one
-    could close the file that another is about to read.
+    Uses positioned reads, so forked processes may share one reader; and so may threads, of which
+    one reads at a time, lest another closes its file.
     """
 
     def __init__(self, root: Path):
         self.root = Path(root)
         self._open: OrderedDict[str, int] = OrderedDict()
+        self._alone = Lock()
 
     def read(self, shard: str, offset: int, nbytes: int) -> bytes:
         """The payload. Raises OSError if the shard is missing or shorter than it should be."""
-        data = os.pread(self._descriptor(shard), nbytes, offset)
+        with self._alone:
+            data = os.pread(self._descriptor(shard), nbytes, offset)
         if len(data) != nbytes:
             raise OSError(
                 f"{self.root / shard}: cut short: {len(data)} of {nbytes} bytes at {offset}"

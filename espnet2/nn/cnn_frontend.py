@@ -118,8 +118,10 @@ class CNNFrontend(nn.Module):
     def forward(self, speech: Tensor, lengths: Sequence[int]) -> tuple[Tensor, list[int]]:
         """``speech`` (B, N) and its valid samples -> features (B, T, C), frames of each.
 
-        The waveform's statistics are computed in its own type, the rest in that of the weights.
+        T is what N samples give, however long the utterances in them are. The waveform's
+        statistics are computed in its own type, the rest in that of the weights.
         """
+        num_frames = self.num_frames(speech.shape[1])  # T
         padding = padding_for(lengths, speech.shape[1], speech.device)  # in samples
         x = zero_padding(speech[..., None], padding)  # (B, N, 1)
         if self.normalize_audio:
@@ -133,7 +135,7 @@ class CNNFrontend(nn.Module):
             below = layer if isinstance(layer.layer_norm, nn.LayerNorm) else None
             if below is None or layer is self.layers[-1]:
                 x = layer.activate(x, lengths)
-        x = x[:, : max(lengths)]  # (B, T, C)
+        x = x[:, :num_frames]  # (B, T, C)
         return (x if self.final_norm is None else self.final_norm(x)), lengths
 
 

@@ -3,8 +3,7 @@
 Shapes: B utterances, S samples, T frames of 20 ms, L blocks, D width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,9 +17,9 @@ from espnet2.data.recordings import usable_audio
 from espnet2.data.tsv import Dropped
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.utils.errors import ConfigError, XeusError
+from espnet2.utils.read_ahead import read_ahead
 
 GRID_SAMPLES = SAMPLE_RATE_HZ // 2  # batches are budgeted in half seconds
-READERS = 4  # threads that decode the next batch while one is computed
 
 
 class Extractor:
@@ -97,18 +96,6 @@ def extract(
             features = extractor.features([results[u] for u in heard])
             results.update(zip(heard, map(finite, heard, features), strict=True))
         yield from results.items()
-
-
-def read_ahead(
-    groups: Sequence[Sequence[Utterance]], read: Callable[[Utterance], np.ndarray | Dropped]
-) -> Iterator[list[np.ndarray | Dropped]]:
-    """What ``read`` gives for each group; threads read the next one while a group is used."""
-    with ThreadPoolExecutor(READERS) as readers:
-        coming = []
-        for number, group in enumerate([*groups, []]):
-            ready, coming = coming, readers.map(read, group)
-            if number:
-                yield list(ready)
 
 
 def finite(utterance: Utterance, features: Tensor) -> Tensor | Dropped:

@@ -66,6 +66,13 @@ def test_padding_does_not_change_an_utterance(norm_mode):
     torch.testing.assert_close(together[:1, : lengths[0]], alone, atol=1e-5, rtol=1e-4)
 
 
+def test_a_batch_of_short_utterances_has_as_many_frames_as_it_is_wide():
+    frontend = CNNFrontend(SHAPES, normalize_audio=True)
+    feats, lengths = frontend(torch.randn(2, 2000), [1000, 400])
+    assert feats.shape[1] == frontend.num_frames(2000) == 6
+    assert lengths == [2, 1]
+
+
 def test_any_list_of_shapes_works():
     frontend = CNNFrontend([(3, 4, 3), (5, 5, 1), (2, 3, 2)])
     feats, lengths = frontend(torch.randn(2, 100), [100, 100])

@@ -1,6 +1,5 @@
 """Recordings to features: any batch gives what ``encode`` gives alone, nothing is lost or mixed."""
 
-import threading
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 from espnet2.data.recordings import plain_files, with_durations
 from espnet2.data.tsv import Dropped
-from espnet2.ssl.extract import Extractor, extract, padded_groups, read_ahead
+from espnet2.ssl.extract import Extractor, extract, padded_groups
 from espnet2.utils.errors import ConfigError, XeusError
 
 
@@ -142,17 +141,3 @@ def test_groups_are_of_like_length_and_stay_within_the_budget():
         longest_s = np.ceil(samples[group].max() / 8000) * 0.5
         assert longest_s * len(group) <= 10
     assert max(len(group) for group in padded_groups(samples, batch_s=0.01)) == 1
-
-
-def test_the_next_group_is_read_while_one_is_used():
-    was_read = {name: threading.Event() for name in "abcd"}
-
-    def read(name):
-        was_read[name].set()
-        return name.upper()
-
-    groups = read_ahead(["ab", "c", "d"], read)
-    assert next(groups) == ["A", "B"]
-    assert was_read["c"].wait(10)
-    assert not was_read["d"].is_set()
-    assert list(groups) == [["C"], ["D"]]
