@@ -48,7 +48,11 @@ def finish_labels(index: Path, folder: Path, codebook: Path, max_dead_ratio: flo
     )
     judge(figures, max_dead_ratio)
     write_json(folder / "provenance.json", provenance())  # not in the sidecar, which is hashed
-    write_info(folder, info_of(opened, book), teacher=book.teacher)
+    computed = sorted(counts.computed)
+    if len(computed) > 1:
+        log(f"some shards were labelled on {', some on '.join(computed)}; frames between two "
+            "clusters may differ between them")  # fmt: skip
+    write_info(folder, info_of(opened, book), teacher=book.teacher, computed=computed)
     return {key: value for key, value in figures.items() if key != "languages"}
 
 

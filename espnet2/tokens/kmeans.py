@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ
 from espnet2.data.index import Index
-from espnet2.tokens.assign import nearest
+from espnet2.tokens.assign import NearestCentroid
 from espnet2.tokens.codebook import Codebook, save_codebook
 from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.sample import Sample, choose, gather
@@ -38,7 +39,8 @@ def fit_codebook(index: Path, out: Path, config: TokensConfig, seed: int, device
     frames = gather(teacher, opened, sample, config.batch_seconds)
     gathered = time.monotonic()
     centroids, fit = fit_centroids(frames, config, seed)
-    counts = np.bincount(nearest(frames, centroids), minlength=config.num_clusters)
+    ids = NearestCentroid(centroids)(torch.from_numpy(frames))
+    counts = np.bincount(ids, minlength=config.num_clusters)
     fitted = time.monotonic()
     hours = float(opened.num_samples[sample.rows].sum(dtype=np.int64)) / SAMPLE_RATE_HZ / 3600
     dead = int((counts == 0).sum())

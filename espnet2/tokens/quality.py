@@ -25,11 +25,12 @@ class Counts:
     num_clusters: int
     labels: dict[str, np.ndarray]  # language: (K,) int64 frames of each cluster
     runs: np.ndarray  # (MAX_RUN + 1,) int64 stretches of one label, by their frames
+    computed: frozenset[str]  # on what and how the teacher ran: {"cpu float32"}
 
     @classmethod
-    def empty(cls, num_clusters: int) -> "Counts":
+    def empty(cls, num_clusters: int, *computed: str) -> "Counts":
         """Nothing counted yet."""
-        return cls(num_clusters, {}, np.zeros(MAX_RUN + 1, dtype=np.int64))
+        return cls(num_clusters, {}, np.zeros(MAX_RUN + 1, dtype=np.int64), frozenset(computed))
 
     def add(self, ids: np.ndarray, lengths: np.ndarray, languages: list[str]) -> None:
         """Count the ids (N,) of utterances of ``lengths`` (B,) and ``languages`` (B)."""
@@ -47,6 +48,7 @@ class Counts:
         for name, row in other.labels.items():
             self.labels[name] = self.labels.get(name, 0) + row
         self.runs += other.runs
+        self.computed |= other.computed
 
     @property
     def by_cluster(self) -> np.ndarray:
@@ -80,6 +82,7 @@ def save_counts(labels: Path, counts: Counts) -> None:
             languages=np.array(names, dtype=np.str_),
             labels=table.reshape(len(names), counts.num_clusters),
             runs=counts.runs,
+            computed=np.array(sorted(counts.computed), dtype=np.str_),
         )
 
 
@@ -87,7 +90,8 @@ def load_counts(labels: Path) -> Counts:
     """Read what ``save_counts`` wrote."""
     with np.load(counts_file(labels), allow_pickle=False) as file:
         rows = zip(file["languages"].tolist(), file["labels"], strict=True)
-        return Counts(file["labels"].shape[1], dict(rows), file["runs"])
+        computed = frozenset(file["computed"].tolist())
+        return Counts(file["labels"].shape[1], dict(rows), file["runs"], computed)
 
 
 def summary(counts: Counts) -> dict[str, Any]:

@@ -7,6 +7,7 @@ audio is read: memory is bounded by ``max_frames``, and the choice depends on th
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.index import Index
@@ -97,10 +98,12 @@ def spread(total: int, count: int, seed: int) -> np.ndarray:
 def gather(teacher: Teacher, index: Index, sample: Sample, batch_seconds: float) -> np.ndarray:
     """The sample's frames (N, D) float32; only they are kept."""
     kept = np.empty((len(sample.positions), teacher.dim), dtype=np.float32)
-    first, done = 0, 0  # frames streamed, frames kept
+    firsts = np.cumsum(np.append(0, index.frames_of(sample.rows)), dtype=np.int64)
     for batch in stream_frames(teacher, index, sample.rows, batch_seconds):
-        last = first + len(batch.frames.values)
-        end = int(np.searchsorted(sample.positions, last))
-        kept[done:end] = batch.frames.values[sample.positions[done:end] - first]
-        first, done = last, end
+        ends = np.cumsum(batch.frames.lengths)
+        places = np.searchsorted(sample.rows, batch.rows)
+        for place, end, count in zip(places, ends, batch.frames.lengths, strict=True):
+            low, high = np.searchsorted(sample.positions, [firsts[place], firsts[place] + count])
+            chosen = torch.from_numpy(sample.positions[low:high] - firsts[place] + end - count)
+            kept[low:high] = batch.frames.values[chosen.to(batch.frames.values.device)].cpu()
     return kept

@@ -1,18 +1,22 @@
 """Audio of an index through a teacher, a batch at a time; frames are never stored.
 
-Steps: rows in order -> batches of about ``batch_seconds`` -> teacher -> one frame for every frame
-of XEUS's CNN (the frame law) -> finite values.
+Steps: rows -> the teacher's groups, read ahead where a GPU computes -> teacher -> one frame for
+every frame of XEUS's CNN (the frame law) -> finite values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.index import Index
 from espnet2.tokens.teachers.base import Frames, Teacher, pack
 from espnet2.utils.errors import DataError
+from espnet2.utils.read_ahead import read_ahead
+
+ROWS_AT_ONCE = 2**16  # that are put into groups together
 
 
 @dataclass(frozen=True)
@@ -26,28 +30,45 @@ class Batch:
 def stream_frames(
     teacher: Teacher, index: Index, rows: np.ndarray, batch_seconds: float
 ) -> Iterator[Batch]:
-    """The frames of ``rows`` (R,) in that order; how they are batched changes no value.
+    """The frames of ``rows`` (R,), each once, in the order that suits the teacher.
 
+    How they are batched changes no value.
     Raises:
         DataError: the teacher's frames break the law by more than one, or are not finite.
     """
-    for batch in batches(index.num_samples[rows], batch_seconds):
-        chosen = rows[batch]
-        frames = teacher.frames([index.audio(row) for row in chosen])
-        expected, names = index.frames_of(chosen), index.utt_ids[chosen]
-        yield Batch(rows=chosen, frames=lawful(frames, expected, names))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        num_samples = index.num_samples[part]
+        groups = teacher.groups(num_samples)
+        calls = [part[call] for call in merged(groups, num_samples, batch_seconds)]
+        for chosen, audio in zip(calls, audio_of(index, calls, teacher.device), strict=True):
+            expected, names = index.frames_of(chosen), index.utt_ids[chosen]
+            yield Batch(rows=chosen, frames=lawful(teacher.frames(audio), expected, names))
 
 
-def batches(num_samples: np.ndarray, batch_seconds: float) -> Iterator[slice]:
-    """Cut (R,) lengths into runs of at most ``batch_seconds`` in all, or of one utterance."""
-    start, total, limit = 0, 0, batch_seconds * SAMPLE_RATE_HZ
-    for i, length in enumerate(num_samples):
-        if i > start and total + length > limit:
-            yield slice(start, i)
-            start, total = i, 0
-        total += int(length)
-    if start < len(num_samples):
-        yield slice(start, len(num_samples))
+def audio_of(
+    index: Index, calls: Iterable[np.ndarray], device: torch.device
+) -> Iterator[list[np.ndarray]]:
+    """The signals of each call; threads decode the next one while a GPU computes."""
+    if device.type == "cpu":  # which they would only take time from
+        return ([index.audio(row) for row in call] for call in calls)
+    return read_ahead(calls, index.audio)
+
+
+def merged(
+    groups: list[np.ndarray], num_samples: np.ndarray, batch_seconds: float
+) -> Iterator[np.ndarray]:
+    """Groups laid together up to ``batch_seconds`` of audio, or one group."""
+    held, total, limit = [], 0, batch_seconds * SAMPLE_RATE_HZ
+    for group in groups:
+        samples = int(num_samples[group].sum(dtype=np.int64))
+        if held and total + samples > limit:
+            yield np.concatenate(held)
+            held, total = [], 0
+        held.append(group)
+        total += samples
+    if held:
+        yield np.concatenate(held)
 
 
 def lawful(frames: Frames, expected: np.ndarray, utt_ids: list[str]) -> Frames:
@@ -64,11 +85,12 @@ def lawful(frames: Frames, expected: np.ndarray, utt_ids: list[str]) -> Frames:
             f"{utt_ids[i]}: the teacher gave {frames.lengths[i]} frames, its audio has "
             f"{expected[i]}; labels would not line up"
         )
-    parts = np.split(frames.values, np.cumsum(frames.lengths)[:-1])
-    for utt_id, part in zip(utt_ids, parts, strict=True):
-        if not np.isfinite(part).all():
-            raise DataError(f"{utt_id}: the teacher's frames are not finite; look at its audio")
-    if not off.any():
+    is_finite = torch.isfinite(frames.values).all()
+    if is_finite and not off.any():
         return frames
-    fixed = [np.concatenate([p, p[-1:]])[:n] for p, n in zip(parts, expected, strict=True)]
-    return pack(fixed, frames.values.shape[1])
+    parts = frames.values.split(frames.lengths.tolist())
+    for utt_id, part in zip(utt_ids, parts, strict=True):
+        if not torch.isfinite(part).all():
+            raise DataError(f"{utt_id}: the teacher's frames are not finite; look at its audio")
+    fixed = [torch.cat([p, p[-1:]])[:n] for p, n in zip(parts, expected, strict=True)]
+    return pack(fixed, frames.values.shape[1], frames.values.device)

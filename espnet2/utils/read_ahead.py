@@ -7,9 +7,7 @@ from typing import Any
 READERS = 4  # threads; one core decodes FLAC at some 5,000 times real time
 
 
-def read_ahead(
-    groups: Iterable[Iterable[Any]], read: Callable[[Any], Any]
-) -> Iterator[list[Any]]:
+def read_ahead(groups: Iterable[Iterable[Any]], read: Callable[[Any], Any]) -> Iterator[list[Any]]:
     """What ``read`` gives for every member of each group; threads are one group ahead.
 
     What ``read`` raises is raised when its group is due.

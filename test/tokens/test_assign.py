@@ -1,15 +1,20 @@
 import numpy as np
 import pytest
+import torch
 from tiny_tokens import make_set
 
 from espnet2.data.labels import labels_file
-from espnet2.tokens.assign import BLOCK_ELEMENTS, label_shard, nearest
+from espnet2.tokens.assign import CPU_ELEMENTS, NearestCentroid, label_shard
 from espnet2.tokens.codebook import Codebook, save_codebook
 from espnet2.tokens.config import TokensConfig
-from espnet2.tokens.stream import batches, lawful, stream_frames
+from espnet2.tokens.stream import lawful, merged, stream_frames
 from espnet2.tokens.teachers.base import Frames
 from espnet2.tokens.teachers.mfcc import MfccConfig, MfccTeacher
 from espnet2.utils.errors import ConfigError, DataError
+
+
+def nearest(frames, centroids):
+    return NearestCentroid(centroids)(torch.from_numpy(frames))
 
 
 def exact(frames, centroids):
@@ -42,9 +47,10 @@ def test_labels_do_not_depend_on_how_many_frames_come_together(monkeypatch):
     for size in (1, 7, 333):
         parts = [nearest(frames[i : i + size], centroids) for i in range(0, 1000, size)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
-    monkeypatch.setattr("espnet2.tokens.assign.BLOCK_ELEMENTS", 64 * 10)
+    monkeypatch.setattr("espnet2.tokens.assign.CPU_ELEMENTS", 64 * 10)
     np.testing.assert_array_equal(nearest(frames, centroids), whole)
-    assert BLOCK_ELEMENTS > 64 * 10
+    assert CPU_ELEMENTS > 64 * 10
+    assert nearest(frames[:0], centroids).tolist() == []
 
 
 def test_the_largest_codebook_fits_sixteen_bits():
@@ -108,15 +114,32 @@ def test_a_damaged_codebook_is_refused(tmp_path):
         label_shard(*arguments, TokensConfig(), "cpu")
 
 
-def test_batches_hold_every_row_once_and_no_more_than_asked():
+def test_groups_are_laid_together_up_to_the_audio_asked_for():
     lengths = np.array([16000, 16000, 8000, 64000, 1, 1])
-    cut = [list(range(6))[part] for part in batches(lengths, 2.0)]
-    assert cut == [[0, 1], [2], [3], [4, 5]]
-    assert list(batches(np.array([]), 2.0)) == []
+    groups = [np.array(group) for group in ([0], [1], [2], [5, 3], [4])]
+    assert [list(call) for call in merged(groups, lengths, 2.0)] == [[0, 1], [2], [5, 3], [4]]
+    assert [list(call) for call in merged(groups, lengths, 0.0)] == [[0], [1], [2], [5, 3], [4]]
+    assert [list(call) for call in merged(groups, lengths, 99.0)] == [[0, 1, 2, 5, 3, 4]]
+    assert list(merged([], lengths, 2.0)) == []
+
+
+def test_the_order_in_which_a_teacher_takes_utterances_changes_no_label(tmp_path, monkeypatch):
+    index = make_set(tmp_path)
+    codebook(tmp_path / "book")
+    (first,) = (one for one in index.each_shard() if one.name == "a/shards/000.ark")
+    arguments = (index.path, first.name, (first.rows.start, first.rows.stop), tmp_path / "book")
+    label_shard(*arguments, tmp_path / "plain.u16", TokensConfig(), "cpu")
+
+    def longest_first(self, lengths):
+        return [np.argsort(-lengths)[:2], np.argsort(-lengths)[2:]]
+
+    monkeypatch.setattr(MfccTeacher, "groups", longest_first)
+    label_shard(*arguments, tmp_path / "other.u16", TokensConfig(batch_seconds=0.1), "cpu")
+    assert (tmp_path / "other.u16").read_bytes() == (tmp_path / "plain.u16").read_bytes()
 
 
 def test_one_frame_too_few_or_too_many_is_brought_in_line_and_two_are_not():
-    values = np.arange(6, dtype=np.float32)[:, None]
+    values = torch.arange(6.0)[:, None]
     frames = Frames(values=values, lengths=np.array([2, 4]))
     fixed = lawful(frames, np.array([3, 3]), ["u", "v"])
     assert fixed.values[:, 0].tolist() == [0, 1, 1, 2, 3, 4]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from tiny_tokens import tones
 
 from espnet2.data.frames import num_frames
@@ -17,7 +18,7 @@ def test_there_is_one_frame_for_every_frame_of_the_cnn(length):
     frames = MfccTeacher(MfccConfig()).frames([signal(length)])
     assert frames.values.shape == (num_frames(length), 39)
     assert frames.lengths.tolist() == [num_frames(length)]
-    assert frames.values.dtype == np.float32
+    assert frames.values.dtype == torch.float32
 
 
 @pytest.mark.parametrize("length", [0, 1, 399])
@@ -79,7 +80,7 @@ def test_frames_do_not_depend_on_the_batch():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("mfc", {}, "teacher 'mfc' is not one of mfcc, xeus; did you mean 'mfcc'"),
+        ("mfc", {}, "teacher 'mfc' is not one of mfcc, xeus, wavlablm, hf; did you mean 'mfcc'"),
         ("mfcc", {"normalize": "mean"}, "normalize is not a known key; did you mean 'normalise'"),
         ("mfcc", {"normalise": "cmvn"}, "normalise must be one of none, mean, mean_variance"),
         ("mfcc", {"smooth_frames": 4}, "smooth_frames must be odd and positive, got 4"),

@@ -50,8 +50,8 @@ def test_the_frames_are_the_layers_states(checkpoint, layer):
     out = model.encode(torch.from_numpy(clip)[None], torch.tensor([8000]), use_final_output=False)
     frames = teacher.frames([clip])
     assert frames.lengths.tolist() == [24]
-    torch.testing.assert_close(torch.from_numpy(frames.values), out.layers[layer - 1][0])
-    assert len(teacher.model.encoder.encoders) == layer
+    torch.testing.assert_close(frames.values, out.layers[layer - 1][0])
+    assert len(teacher.network.encoder.encoders) == layer
 
 
 def test_an_utterance_has_the_same_frames_in_any_batch(checkpoint):

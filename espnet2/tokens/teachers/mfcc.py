@@ -4,21 +4,23 @@ Kaldi's MFCC (25 ms every 10 ms, Povey window, 23 mel bands from 20 Hz, 13 cepst
 22, no dither) on the scale of 16-bit audio, then every second frame: frame t covers the samples
 [320 t, 320 t + 400) that frame t of XEUS's CNN sees, and there are exactly as many.
 
-NumPy and SciPy only, one utterance at a time: an utterance's frames never depend on its batch, and
-no process has to import torch for them.
+NumPy and SciPy only, one utterance at a time, on the CPU: an utterance's frames never depend on its
+batch.
 
 Shapes: S samples, F frames of 10 ms, T frames of 20 ms, W 400 samples of a window, M mel bands.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.fft import dct, rfft
 
 from espnet2.data.frames import RECEPTIVE_SAMPLES, SAMPLE_RATE_HZ
-from espnet2.tokens.teachers.base import Frames, pack
+from espnet2.tokens.teachers.base import Frames, each_alone, pack
 from espnet2.utils.errors import ConfigError
 
 SHIFT_SAMPLES = 160  # 10 ms; two of them are one frame of the CNN
@@ -50,8 +52,10 @@ class MfccTeacher:
     """39-d frames: cepstra, their slope, the slope's slope."""
 
     dim = 3 * NUM_CEPSTRA
+    computed = "cpu float32"
 
     def __init__(self, config: MfccConfig, device: str = "cpu") -> None:
+        """``device``: where the frames are put; they are made on the CPU."""
         if config.normalise not in NORMALISATIONS:
             raise ConfigError(
                 f"teacher_conf: normalise must be one of {', '.join(NORMALISATIONS)}, "
@@ -61,11 +65,16 @@ class MfccTeacher:
             raise ConfigError(
                 f"teacher_conf: smooth_frames must be odd and positive, got {config.smooth_frames}"
             )
-        self.config = config
+        self.config, self.device = config, torch.device(device)
 
-    def frames(self, audio: list[np.ndarray]) -> Frames:
+    def groups(self, num_samples: np.ndarray) -> list[np.ndarray]:
+        """See ``Teacher``."""
+        return each_alone(num_samples)
+
+    def frames(self, audio: Sequence[np.ndarray]) -> Frames:
         """Frames of a batch of signals (S,); see ``Teacher``."""
-        return pack([self.utterance(signal) for signal in audio], self.dim)
+        parts = [torch.from_numpy(self.utterance(signal)) for signal in audio]
+        return pack([part.to(self.device) for part in parts], self.dim, self.device)
 
     def utterance(self, signal: np.ndarray) -> np.ndarray:
         """(S,) in ±1 -> (T, 39) float32; nothing for fewer than 400 samples."""

@@ -1,6 +1,8 @@
 """Teachers by name. A teacher's module is imported only when it is asked for."""
 
 import importlib
+import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from espnet2.utils.errors import ConfigError
 TEACHERS = {  # name: (module, teacher, its settings)
     "mfcc": ("espnet2.tokens.teachers.mfcc", "MfccTeacher", "MfccConfig"),
     "xeus": ("espnet2.tokens.teachers.xeus", "XeusTeacher", "XeusTeacherConfig"),
+    "wavlablm": ("espnet2.tokens.teachers.wavlablm", "WavLabLMTeacher", "WavLabLMTeacherConfig"),
+    "hf": ("espnet2.tokens.teachers.hf", "HfTeacher", "HfTeacherConfig"),
 }
 
 
@@ -25,6 +29,16 @@ def build_teacher(name: str, settings: dict[str, Any], device: str = "cpu") -> T
     module = importlib.import_module(module_name)
     values = from_dict(getattr(module, config), settings, "tokens: teacher_conf")
     return getattr(module, teacher)(values, device)
+
+
+def shared_teacher(name: str, settings: dict[str, Any], device: str) -> Teacher:
+    """``build_teacher``, or the same one again for the next shard of a process."""
+    return _last_teacher(name, json.dumps(settings, sort_keys=True, default=str), device)
+
+
+@lru_cache(maxsize=1)
+def _last_teacher(name: str, settings: str, device: str) -> Teacher:
+    return build_teacher(name, json.loads(settings), device)
 
 
 def check_name(name: str) -> None:

@@ -1,22 +1,16 @@
-"""Teacher ``xeus``: one layer of any model that ``SSLTask`` loads (second iterations).
-
-The network is cut at the chosen layer. Utterances go through it one by one in fp32, so an
-utterance's frames are bit-equal whatever else is labelled; ``batch_seconds`` bounds nothing here.
-"""
+"""Teacher ``xeus``: one layer of any model that ``SSLTask`` loads (second iterations)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from espnet2.data.frames import RECEPTIVE_SAMPLES
+from espnet2.nn.padding import padding_for
 from espnet2.ssl.config import SSLModelConfig, config_beside
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.interop import load_model
-from espnet2.tokens.teachers.base import Frames, pack
+from espnet2.tokens.teachers.network import NetworkTeacher
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import sha256_file
@@ -32,9 +26,12 @@ class XeusTeacherConfig:
     layer: int
     """Block whose raw output (before the final norm) is clustered, counted from 1."""
 
+    dtype: str = "auto"
+    """Computed in float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU."""
 
-class XeusTeacher:
-    """Hidden states of one E-Branchformer block."""
+
+class XeusTeacher(NetworkTeacher):
+    """Hidden states of one E-Branchformer block; the blocks above it are removed."""
 
     def __init__(self, config: XeusTeacherConfig, device: str = "cpu") -> None:
         """``device``: a torch device.
@@ -43,29 +40,22 @@ class XeusTeacher:
             ConfigError: no such layer, or a config.yaml that cannot be used.
             CheckpointError: a checkpoint that does not fit it.
         """
-        self.config, self.device = config, torch.device(device)
-        self.model = cut_model(config).to(self.device).eval()
-        self.dim = self.model.encoder.output_size()
-        self.sha256 = sha256_file(config.checkpoint)
-
-    @torch.inference_mode()
-    def frames(self, audio: list[np.ndarray]) -> Frames:
-        """Frames of a batch of signals (S,); see ``Teacher``."""
-        return pack([self.utterance(signal) for signal in audio], self.dim)
-
-    def utterance(self, signal: np.ndarray) -> np.ndarray:
-        """(S,) in ±1 -> (T, D) float32; nothing for fewer than 400 samples."""
-        if len(signal) < RECEPTIVE_SAMPLES:
-            return np.zeros((0, self.dim), dtype=np.float32)
-        speech = torch.from_numpy(signal).to(self.device)[None]  # (1, S)
-        out = self.model.encode(
-            speech, torch.tensor([len(signal)]), use_mask=False, use_final_output=False
+        model = cut_model(config)
+        super().__init__(
+            model, model.encoder.output_size(), device, config.dtype, is_exact_in_batch=True
         )
-        return out.layers[-1][0].float().cpu().numpy()
+        self.layer, self.sha256 = config.layer, sha256_file(config.checkpoint)
+
+    def layer_output(self, speech: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
+        """See ``NetworkTeacher``."""
+        feats, frames = self.network.frontend(speech, lengths)
+        padding = padding_for(frames, feats.shape[1], feats.device)
+        x = self.network.project(feats, padding)
+        return self.network.states(x, padding, use_final_output=False)[-1], frames
 
     def identity(self) -> dict[str, Any]:
         """Name, layer and the weights' hash; where the file lies does not matter."""
-        return {"teacher": "xeus", "layer": self.config.layer, "checkpoint_sha256": self.sha256}
+        return {"teacher": "xeus", "layer": self.layer, "checkpoint_sha256": self.sha256}
 
 
 def cut_model(config: XeusTeacherConfig) -> ESPnetSSLModel:
