@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2.tokens.teachers.base import Teacher
+from espnet2.tokens.teachers.hf_folder import model_files
 from espnet2.utils.config import from_dict, guess
 from espnet2.utils.errors import ConfigError
 
@@ -52,6 +53,8 @@ def check_name(name: str) -> None:
 def teacher_files(name: str, settings: dict[str, Any]) -> list[Path]:
     """Files whose content decides the teacher's frames, for a unit's fingerprint."""
     check_name(name)
+    if name == "hf" and "model" in settings:
+        return model_files(Path(settings["model"]))
     if "checkpoint" not in settings:
         return []
     checkpoint = Path(settings["checkpoint"])
