@@ -10,6 +10,7 @@ from pathlib import Path
 from espnet2.utils.errors import XeusError
 
 DISK_ERRORS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def step_parser(doc: str) -> argparse.ArgumentParser:
@@ -41,17 +42,21 @@ def positive(text: str) -> int:
 
 
 def run_main(main: Callable[[], int | None]) -> None:
+    """Run a command and end this process with its exit status."""
+    sys.exit(exit_status(main))
+
+
+def exit_status(main: Callable[[], int | None]) -> int:
     """Run a command; an expected error becomes one line on stderr and exit status 1."""
     try:
-        status = main() or 0
+        return main() or 0
     except KeyboardInterrupt:
-        status = 130
+        return INTERRUPTED
     except (XeusError, OSError) as error:
         if os.environ.get("XEUS_TRACEBACK"):
             raise
         print(f"{Path(sys.argv[0]).stem}: error: {describe(error)}", file=sys.stderr)
-        status = 1
-    sys.exit(status)
+        return 1
 
 
 def describe(error: Exception) -> str:

@@ -26,7 +26,8 @@ class JobSettings:
     """Processors of the job. A job without GPUs does that many of its units at once."""
 
     gpus_per_node: int | None = None
-    """GPUs of the job; null asks for as many as its units use."""
+    """GPUs of the job; null asks for as many as a unit uses. With more, the job does several units
+    at once, each on GPUs of its own."""
 
     array_size: int = 1000
     """Most jobs of one array (SLURM's MaxArraySize less one); more units than that share jobs."""
@@ -76,7 +77,7 @@ class ClusterConfig:
     """Units without a GPU."""
 
     gpu: JobSettings = JobSettings(cpus_per_task=4, mem_gb=32.0)
-    """Units that use one or more GPUs; one unit at a time."""
+    """Units that use one or more GPUs; as many at a time as the job's GPUs suffice for."""
 
 
 def cluster_file(name: str) -> Path | None:

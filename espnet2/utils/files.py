@@ -49,11 +49,11 @@ def remove_leftovers(folder: Path, own: Collection[str] = ()) -> None:
     """Delete temporary files in ``folder`` whose process on this host has ended.
 
     Of the files ``own``, which nobody else may be writing now, those of any host: a killed job of a
-    cluster is done again on another. Once a folder and process: with 10^5 files in it, a look at
-    every write would take longer than the writes.
+    cluster is done again on another. Without ``own`` once a folder and process: with 10^5 files in
+    it, a look at every write would take longer than the writes.
     """
     folder = folder.absolute()
-    if folder in _cleaned:
+    if folder in _cleaned and not own:
         return
     _cleaned.add(folder)
     host, own_beginnings = socket.gethostname(), tuple(f".{name}." for name in own)

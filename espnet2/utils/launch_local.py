@@ -1,51 +1,96 @@
 """Units as processes of this machine."""
 
+import dataclasses
 import shlex
 import shutil
+import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from espnet2.utils.files import read_json
 from espnet2.utils.logs import log
+from espnet2.utils.markers import read_marker, stands
 from espnet2.utils.processes import start
 
 POLL_S = 0.02
 SAID_EVERY_S = 60.0  # how many of several units have ended
 
 
-def launch_local(specs: Sequence[Path], at_once: int) -> list[tuple[Path, str]]:
-    """Up to ``at_once`` processes of one thread each; the rest still runs when one fails.
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """One that is doing a pack of units, one after the other."""
 
-    A lone unit also shows its progress on the terminal. Returns (spec, last error line) of the
-    failed.
+    pack: list[Path]
+    lane: dict[str, str]
+    child: subprocess.Popen
+
+    def begun(self) -> list[Path]:
+        """The specs it has come to: they have a log."""
+        return [self.pack[0], *(s for s in self.pack[1:] if s.with_suffix(".log").exists())]
+
+
+def launch_local(
+    packs: Sequence[list[Path]], lanes: Sequence[dict[str, str]]
+) -> list[tuple[Path, str]]:
+    """One process of one thread a lane, each doing a pack; the rest still runs when one fails.
+
+    lanes: for each the variables that are added to the environment of its processes.
+
+    A process that is killed loses the unit it was in; a new one does the rest of its pack. A lone
+    unit also shows its progress on the terminal. Returns (spec, last error line) of the failed.
     """
-    waiting, running, failed = iter(specs), {}, []
-    ended, next_word = 0, time.monotonic() + SAID_EVERY_S
-    follow = Follower(specs[0].with_suffix(".log")) if len(specs) == 1 else None
+    waiting, free, running, failed = deque(packs), list(lanes), [], []
+    total, ended, next_word = sum(map(len, packs)), 0, time.monotonic() + SAID_EVERY_S
+    follow = Follower(packs[0][0].with_suffix(".log")) if total == 1 else None
     try:
-        while True:
-            while len(running) < at_once and (spec := next(waiting, None)):
-                with open(spec.with_suffix(".log"), "wb") as file:
-                    running[spec] = start(work_command(spec), stdout=file, stderr=file)
-            if not running:
-                break
+        while waiting or running:
+            while waiting and free:
+                running.append(begin(waiting.popleft(), free.pop(0)))
             time.sleep(POLL_S)
             if follow:
                 follow.show()
-            for spec in [spec for spec, child in running.items() if child.poll() is not None]:
-                ended += 1
-                if running.pop(spec).returncode != 0:
-                    failed.append((spec, last_line(spec.with_suffix(".log"))))
+            for process in [process for process in running if process.child.poll() is not None]:
+                running.remove(process)
+                free.append(process.lane)
+                begun = process.begun()
+                ended += len(begun)
+                failed += failures(begun)
+                if rest := [spec for spec in process.pack if spec not in begun]:
+                    waiting.appendleft(rest)
             if time.monotonic() > next_word and not follow:
                 next_word = time.monotonic() + SAID_EVERY_S
-                log(f"{ended:,} of {len(specs):,} units have ended, {len(failed):,} of them failed")
+                past = [spec for process in running for spec in process.begun()[:-1]]
+                bad = len(failed) + len(failures(past))
+                log(f"{ended + len(past):,} of {total:,} units have ended, {bad:,} of them failed")
     finally:
-        for child in running.values():
-            child.kill()
+        for process in running:
+            process.child.kill()
     if follow:
         follow.show()
     return failed
+
+
+def begin(pack: list[Path], lane: dict[str, str]) -> Process:
+    """Start the process of a pack; it opens the logs of all but the first itself."""
+    for spec in pack[1:]:
+        spec.with_suffix(".log").unlink(missing_ok=True)
+    with open(pack[0].with_suffix(".log"), "wb") as file:
+        return Process(pack, lane, start(work_command(*pack), lane, stdout=file, stderr=file))
+
+
+def failures(specs: list[Path]) -> list[tuple[Path, str]]:
+    """(spec, last error line) of the units that are over and not done."""
+    return [(spec, last_line(spec.with_suffix(".log"))) for spec in specs if not was_done(spec)]
+
+
+def was_done(spec: Path) -> bool:
+    """Whether the unit of a spec has its marker, whatever became of the process."""
+    about = read_json(spec)
+    marker = Path(about["directory"], about["marker"])
+    return stands(read_marker(marker), marker, about["fingerprint"])
 
 
 class Follower:
@@ -68,9 +113,9 @@ class Follower:
             sys.stderr.flush()
 
 
-def work_command(spec: Path) -> list[str]:
-    """The command that does one unit."""
-    return [sys.executable, "-m", "espnet2.utils.work", str(spec)]
+def work_command(*specs: Path) -> list[str]:
+    """The command that does one unit, or several one after the other."""
+    return [sys.executable, "-m", "espnet2.utils.work", *map(str, specs)]
 
 
 def redo_command(spec: Path) -> str:

@@ -4,6 +4,7 @@ A job runs its units as ``launch_local`` does, so their environment, logs and ma
 """
 
 import contextlib
+import itertools
 import shlex
 import shutil
 import subprocess
@@ -14,10 +15,9 @@ from typing import Any
 
 from espnet2.utils.cluster import JobSettings
 from espnet2.utils.errors import ConfigError
-from espnet2.utils.files import read_json
-from espnet2.utils.launch_local import Follower, last_line, launch_local
+from espnet2.utils.lanes import deal, make_lanes
+from espnet2.utils.launch_local import Follower, last_line, launch_local, was_done
 from espnet2.utils.logs import log
-from espnet2.utils.markers import read_marker, stands
 from espnet2.utils.processes import THREAD_VARIABLES
 from espnet2.utils.provenance import REPOSITORY
 
@@ -33,22 +33,24 @@ OUT_OF_TIME = "not requeued because: timed-out"  # submitit's words when the tim
 
 
 def launch_slurm(
-    specs: Sequence[Path], settings: JobSettings, conf: Path, nj: int, gpus: int
+    specs: Sequence[Path], settings: JobSettings, conf: Path, nj: int, gpus: int, together: int = 1
 ) -> list[tuple[Path, str]]:
     """Run every spec in one job array, at most ``nj`` jobs at a time.
 
-    settings come from the YAML ``conf``. Returns (spec, last error line) of the failed. Ctrl-C
-    cancels the jobs; units done by then stay done.
+    settings come from the YAML ``conf``; ``gpus`` is what a unit uses, ``together`` how many of
+    them a process may do. Returns (spec, last error line) of the failed. Ctrl-C cancels the jobs;
+    units done by then stay done.
 
     Raises:
-        ConfigError: no sbatch here, submitit is not installed, or sbatch refuses the settings.
+        ConfigError: no sbatch here, submitit is not installed, sbatch refuses the settings, or they
+            give a job fewer GPUs than a unit uses.
     """
     refuse_without_slurm()
-    at_once = 1 if gpus else settings.cpus_per_task
-    packs = pack(specs, settings.array_size, at_once)
+    lanes = lanes_of_job(settings, gpus, conf)
+    shares = pack(deal(specs, nj * lanes, together), settings.array_size, lanes)
     for spec in specs:
         spec.with_suffix(".log").unlink(missing_ok=True)  # an old log is no news of this job
-    jobs = submit(packs, at_once, settings, conf, nj, gpus)
+    jobs = submit(shares, lanes, settings, conf, nj, gpus)
     array = jobs[0].job_id.partition("_")[0]
     log(f"SLURM job {array}: units {len(specs)}, jobs {len(jobs)}, at most {nj} jobs at a time")
     with cancelled_if_interrupted(array):
@@ -56,8 +58,8 @@ def launch_slurm(
     deadline = time.monotonic() + GRACE_S
     return [
         failure
-        for job, part in zip(jobs, packs, strict=True)
-        for failure in failures(job, part, conf, deadline)
+        for job, share in zip(jobs, shares, strict=True)
+        for failure in failures(job, list(itertools.chain(*share)), conf, deadline)
     ]
 
 
@@ -71,32 +73,44 @@ def refuse_without_slurm() -> None:
         raise ConfigError("--cluster needs the package submitit: pip install submitit") from None
 
 
-def pack(specs: Sequence[Path], array_size: int, at_once: int) -> list[list[Path]]:
-    """Shares of at least ``at_once`` neighbours, at most ``array_size`` of them."""
-    each = max(at_once, -(-len(specs) // array_size))
-    return [list(specs[begin : begin + each]) for begin in range(0, len(specs), each)]
+def lanes_of_job(settings: JobSettings, gpus: int, conf: Path) -> int:
+    """How many processes of units a job has at once."""
+    if gpus == 0:
+        return settings.cpus_per_task
+    available = settings.gpus_per_node or gpus
+    if available < gpus:
+        raise ConfigError(f"{conf}: gpu: gpus_per_node is {available}, but a unit uses {gpus} GPUs")
+    return available // gpus
+
+
+def pack(packs: Sequence[Any], array_size: int, lanes: int) -> list[list[Any]]:
+    """The jobs' shares: at least ``lanes`` neighbours each, at most ``array_size`` of them."""
+    each = max(lanes, -(-len(packs) // array_size))
+    return [list(packs[begin : begin + each]) for begin in range(0, len(packs), each)]
 
 
 def submit(
-    packs: list[list[Path]], at_once: int, settings: JobSettings, conf: Path, nj: int, gpus: int
-) -> list[Any]:
-    """One submitit job for each pack, all in one array.
+    shares: list[list[list[Path]]], lanes: int, settings: JobSettings, conf: Path, nj: int,
+    gpus: int,
+) -> list[Any]:  # fmt: skip
+    """One submitit job for each share of the packs, all in one array.
 
     Raises:
         ConfigError: sbatch refuses.
     """
     import submitit
 
-    folder = packs[0][0].parent.absolute()
+    folder = shares[0][0][0].parent.absolute()
     executor = submitit.AutoExecutor(folder=folder / "slurm", cluster="slurm")
     asked = {"gpus_per_node": gpus, **settings.for_submitit()} if gpus else settings.for_submitit()
     setup = [*environment(), *asked.pop("slurm_setup", [])]
     executor.update_parameters(
         name=folder.name, slurm_array_parallelism=nj, slurm_setup=setup, **asked
     )
-    arguments = [[str(spec.absolute()) for spec in part] for part in packs]
+    arguments = [[[str(spec.absolute()) for spec in part] for part in share] for share in shares]
+    count = len(shares)
     try:
-        return executor.map_array(run_pack, arguments, [at_once] * len(packs))
+        return executor.map_array(run_share, arguments, [lanes] * count, [gpus] * count)
     except submitit.core.utils.FailedJobError as error:
         line = (str(error).strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(f"sbatch refused the job: {line}; its settings are in {conf}") from None
@@ -108,9 +122,10 @@ def environment() -> list[str]:
     return [path, *(f"export {name}=1" for name in THREAD_VARIABLES)]
 
 
-def run_pack(specs: list[str], at_once: int) -> list[tuple[str, str]]:
+def run_share(packs: list[list[str]], lanes: int, gpus: int) -> list[tuple[str, str]]:
     """Inside a job: do the units; returns (spec, last error line) of the failed."""
-    return [(str(spec), why) for spec, why in launch_local([Path(s) for s in specs], at_once)]
+    failed = launch_local([[Path(s) for s in part] for part in packs], make_lanes(lanes, gpus))
+    return [(str(spec), why) for spec, why in failed]
 
 
 @contextlib.contextmanager
@@ -167,9 +182,8 @@ def lost(job: Any, specs: list[Path], state: str, conf: Path) -> list[tuple[Path
         advice = ADVICE[state].format(conf=conf)
     left = []
     for spec in specs:
-        about, log_file = read_json(spec), spec.with_suffix(".log")
-        marker = Path(about["directory"], about["marker"])
-        if not stands(read_marker(marker), marker, about["fingerprint"]):
+        log_file = spec.with_suffix(".log")
+        if not was_done(spec):
             begun = f"said last: {last_line(log_file)}" if log_file.exists() else "not begun"
             left.append((spec, f"SLURM job {job.job_id} ended as {state} ({begun}); {advice}"))
     return left

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -37,8 +38,12 @@ def one_thread_environment() -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
 
 
-def start(command: list[str], **options) -> subprocess.Popen:
-    """Start a single-threaded child that dies with this process."""
-    return subprocess.Popen(
-        command, env=one_thread_environment(), preexec_fn=die_with_parent, **options
-    )
+def start(
+    command: list[str], variables: Mapping[str, str] | None = None, **options
+) -> subprocess.Popen:
+    """Start a single-threaded child that dies with this process.
+
+    ``variables`` are added to its environment.
+    """
+    environment = {**one_thread_environment(), **(variables or {})}
+    return subprocess.Popen(command, env=environment, preexec_fn=die_with_parent, **options)

@@ -55,6 +55,12 @@ class Unit:
     gpus: int = 0
     """GPUs it uses; decides the kind of job on a cluster, not the result."""
 
+    together: int = 1
+    """How many units of the stage one process may do one after the other, so that what they load is
+    loaded once. What one of them sets for the whole process (environment, signal handlers, threads,
+    default types, seeds) the next would find: such entries must not share. The working directory
+    and the log are each unit's own."""
+
 
 def fingerprint(unit: Unit) -> str:
     """Digest of everything that decides the unit's result.
@@ -117,24 +123,27 @@ def result_of(unit: Unit) -> Any:
 
 
 def run_units(units: Iterable[Unit], args: Namespace) -> int:
-    """Run the units that are not done, ``args.nj`` at a time; returns the exit status.
+    """Run the units that are not done; returns the exit status.
 
+    Here ``args.nj`` at a time, or, of units with GPUs, as many as ``args.ngpu`` suffices for.
     Units are taken one by one, so an iterator of many is never held. Every failed unit is named
     with its last error line and the command that redoes only it.
     """
-    names, pending, gpus, folders = set(), [], 0, set()
+    names, pending, folders = set(), [], set()
+    gpus, together = {0}, set()
     for unit in units:
         assert unit.name not in names, f"two units have the name {unit.name}"
         names.add(unit.name)
         print_ = fingerprint(unit)
         if not stands(read_marker(unit.marker), unit.marker, print_):
             pending.append(write_spec(unit, print_, args.log_dir))
-            gpus = max(gpus, unit.gpus)
+            gpus.add(unit.gpus)
+            together.add(unit.together)
             folders.add(unit.marker.parent)
     if not pending:
         log(f"up to date ({len(names)} unit{'s' * (len(names) != 1)})")
         return 0
-    failed = launch(pending, args, gpus)
+    failed = launch(pending, args, max(gpus), min(together))
     for folder in folders:
         look_again(folder)
     places = {spec: place for place, spec in enumerate(pending)}

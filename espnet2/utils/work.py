@@ -1,20 +1,25 @@
 """Do one unit: ``python3 -m espnet2.utils.work log/format/tuxpaint.000.json``.
 
 The JSON file was written by the stage; it holds the function's name, its arguments and the marker.
+Of several files the units are done one after the other, each with a log file of its own beside its
+JSON; one that fails does not keep the next from its turn.
 """
 
 import contextlib
+import ctypes
 import fcntl
+import functools
 import importlib
 import inspect
 import os
 import sys
+import traceback
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from espnet2.utils.cli import run_main
+from espnet2.utils.cli import INTERRUPTED, exit_status, run_main
 from espnet2.utils.config import convert, from_dict
 from espnet2.utils.errors import XeusError
 from espnet2.utils.files import read_json, remove_leftovers
@@ -23,13 +28,54 @@ from espnet2.utils.markers import read_marker, stands
 from espnet2.utils.units import Unit, mark_done
 
 
-def main() -> None:
-    """Run the unit named on the command line, then write its marker."""
-    if len(sys.argv) != 2:
-        raise XeusError("give one unit's JSON file; a stage writes them into its log folder")
-    spec = read_json(Path(sys.argv[1]))
+def main() -> int | None:
+    """Do the units named on the command line; of one alone the output stays where it goes."""
+    paths = [Path(word).absolute() for word in sys.argv[1:]]  # each unit has its own directory
+    if not paths:
+        raise XeusError("give the JSON file of a unit; a stage writes them into its log folder")
+    return do_in_turn(paths) if len(paths) > 1 else do(paths[0])
+
+
+def do_in_turn(paths: list[Path]) -> int:
+    """Do one unit after the other; returns an exit status, 0 when all of them went well."""
+    worst = 0
+    for path in paths:
+        write_to(path.with_suffix(".log"))
+        status = attempt(path)
+        if status == INTERRUPTED:
+            return status
+        worst = max(worst, status)
+    return worst
+
+
+def write_to(path: Path) -> None:
+    """From here on what this process says, in Python or in C, is added to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)  # what C code has said so far is of the unit before
+    with open(path, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def attempt(path: Path) -> int:
+    """Do one unit of several; its error is reported as Python reports a lone one's."""
+    try:
+        return exit_status(functools.partial(do, path))
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
+    return 1
+
+
+def do(path: Path) -> None:
+    """Do the unit of a JSON file, unless its marker stands; then write its marker."""
+    spec = read_json(path)
     print_, directory = spec.pop("fingerprint"), spec.pop("directory")
-    unit = from_dict(Unit, spec, sys.argv[1])
+    unit = from_dict(Unit, spec, str(path))
     os.chdir(directory)  # relative paths are the stage's
     unit.marker.parent.mkdir(parents=True, exist_ok=True)
     with alone(unit):

@@ -9,7 +9,7 @@ import time
 
 import fake_slurm
 import pytest
-from toy_units import copy_unit, options, plain_unit
+from toy_units import copy_unit, options, plain_unit, processes_and_gpus, speaking_units
 
 from espnet2.utils.cluster import cluster_file, load_cluster
 from espnet2.utils.errors import ConfigError
@@ -77,12 +77,43 @@ def test_more_units_than_an_array_holds_share_jobs(slurm, workplace):
     assert all(is_done(unit) for unit in units)
 
 
+def test_a_job_with_more_gpus_than_a_unit_uses_gives_each_lane_its_own(
+    slurm, workplace, monkeypatch
+):
+    conf = workplace / "mine.yaml"
+    conf.write_text("gpu: {gpus_per_node: 2, array_size: 3}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")  # as SLURM sets it in a job
+    units = speaking_units(workplace, 14, together=32, gpus=1)
+    assert run(workplace, units, nj=1) == 0
+    asked = submitted(slurm)
+    assert (asked["gpus-per-node"], asked["array"]) == ("2", "0-2%1")
+    seen = processes_and_gpus(units)
+    assert {gpu for _, gpu in seen} == {"3", "5"}
+    assert seen[::2] == seen[1::2]  # neighbours in one process
+    assert len({process for process, _ in seen}) == 7
+    conf.write_text("gpu: {gpus_per_node: 2}")
+    with pytest.raises(ConfigError) as caught:
+        run(workplace, copies(workplace, 1, gpus=4))
+    assert str(caught.value) == f"{conf}: gpu: gpus_per_node is 2, but a unit uses 4 GPUs"
+
+
+def test_of_a_lost_job_units_that_shared_a_process_are_told_apart(slurm, workplace, capfd):
+    units = speaking_units(workplace, 3, together=3)
+    units[1] = plain_unit(workplace, "kill_job", together=3)
+    assert run(workplace, units, nj=1) == 1
+    error = capfd.readouterr().err
+    assert "u00" not in error
+    assert "kill_job failed: SLURM job 100 ended as OUT_OF_MEMORY (said last: half way)" in error
+    assert "u02 failed: SLURM job 100 ended as OUT_OF_MEMORY (not begun)" in error
+    assert [is_done(unit) for unit in units] == [True, False, False]
+
+
 def test_two_hundred_thousand_units_make_a_thousand_jobs_of_neighbours():
-    packs = pack(range(200_000), array_size=1000, at_once=1)
+    packs = pack(range(200_000), array_size=1000, lanes=1)
     assert (len(packs), {len(part) for part in packs}) == (1000, {200})
     assert [i for part in packs for i in part] == list(range(200_000))
-    assert [len(part) for part in pack(range(10), array_size=1000, at_once=4)] == [4, 4, 2]
-    assert len(pack(range(1001), array_size=1000, at_once=1)) == 501
+    assert [len(part) for part in pack(range(10), array_size=1000, lanes=4)] == [4, 4, 2]
+    assert len(pack(range(1001), array_size=1000, lanes=1)) == 501
 
 
 def test_a_failed_unit_is_named_and_only_it_is_submitted_again(slurm, workplace, capfd):

@@ -154,7 +154,8 @@ def test_two_drivers_at_once_do_a_unit_once(workplace):
 
 
 def test_a_killed_driver_takes_its_workers_along_and_leaves_no_lock_behind(workplace):
-    driver = start_driver(workplace, 'plain_unit(folder, "sleep")')
+    units = [f'plain_unit(folder, "sleep", "{name}", together=2)' for name in ("sleep", "next")]
+    driver = start_driver(workplace, ", ".join(units))
     pid_file = workplace / "sleep.pid"
     wait_for(lambda: pid_file.exists() and pid_file.read_text())
     worker = int(pid_file.read_text())
@@ -162,6 +163,7 @@ def test_a_killed_driver_takes_its_workers_along_and_leaves_no_lock_behind(workp
     driver.communicate()
     wait_for(lambda: has_ended(worker))
     assert (workplace / ".sleep.done.lock").exists()
+    assert not (workplace / ".next.done.lock").exists()
     spec = workplace / "log/sleep.json"
     spec.write_text(spec.read_text().replace("unitwork:sleep", "unitwork:describe"))
     work = [sys.executable, "-m", "espnet2.utils.work", str(spec)]

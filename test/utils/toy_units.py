@@ -5,8 +5,9 @@ import argparse
 from espnet2.utils.units import Unit
 
 WORK = """
-import os, signal, sys, time
+import ctypes, os, signal, subprocess, sys, time
 from pathlib import Path
+from espnet2.utils.errors import DataError
 
 def copy(source: Path, out: Path, times: int) -> dict:
     with open(out.with_suffix(".begun"), "a") as file:
@@ -35,6 +36,28 @@ def meet_three_others(out: Path) -> None:
             raise TimeoutError("the others did not come")
         time.sleep(0.01)
 
+def speak(out: Path, ends: Path) -> None:
+    name = out.stem
+    print(name, "in Python")
+    print(name, "on stderr", file=sys.stderr)
+    ctypes.CDLL(None).printf(b"%s in C\\n", name.encode())  # stays in C's own buffer
+    os.write(1, f"{name} by number\\n".encode())
+    subprocess.run(["echo", name, "in a child"], check=True)
+    time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+    end = ends.read_text().partition(name + "=")[2].partition(" ")[0] if ends.exists() else ""
+    if end == "raise":
+        os.chdir("/")
+        raise ValueError("no such thing")
+    if end == "refuse":
+        raise DataError("u1: no such word")
+    if end == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "exit":
+        sys.exit("had enough")
+    if end == "vanish":
+        os._exit(0)
+    out.write_text(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
+
 def kill_job(out: Path) -> None:
     print("half way", flush=True)
     os.killpg(0, signal.SIGKILL)
@@ -45,8 +68,8 @@ def run_out_of_time(out: Path) -> None:
 """
 
 
-def options(folder, nj=1, cluster="local"):
-    return argparse.Namespace(nj=nj, cluster=cluster, log_dir=folder / "log")
+def options(folder, nj=1, cluster="local", ngpu=0):
+    return argparse.Namespace(nj=nj, cluster=cluster, ngpu=ngpu, log_dir=folder / "log")
 
 
 def copy_unit(folder, times=2, name="copy", gpus=0):
@@ -63,7 +86,28 @@ def copy_unit(folder, times=2, name="copy", gpus=0):
     )
 
 
-def plain_unit(folder, entry, name=None):
+def speaking_units(folder, count, together=1, gpus=0):
+    """Units u00, u01, … that say something in five ways; ends.txt may say how one ends."""
+    return [
+        Unit(
+            name=f"u{i:02d}",
+            entry="unitwork:speak",
+            kwargs={"out": folder / f"u{i:02d}.txt", "ends": folder / "ends.txt"},
+            marker=folder / f".u{i:02d}.done",
+            outputs=[folder / f"u{i:02d}.txt"],
+            gpus=gpus,
+            together=together,
+        )
+        for i in range(count)
+    ]
+
+
+def processes_and_gpus(units):
+    """(number of the process, CUDA_VISIBLE_DEVICES) of each speaking unit that is done."""
+    return [tuple(unit.outputs[0].read_text().split()) for unit in units]
+
+
+def plain_unit(folder, entry, name=None, gpus=0, together=1):
     """A unit of one of the other functions above."""
     name = name or entry
     return Unit(
@@ -71,4 +115,6 @@ def plain_unit(folder, entry, name=None):
         entry=f"unitwork:{entry}",
         kwargs={"out": folder / f"{name}.txt"},
         marker=folder / f".{name}.done",
+        gpus=gpus,
+        together=together,
     )
