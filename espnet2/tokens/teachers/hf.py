@@ -38,6 +38,7 @@ UNUSED = {  # what training or another task has behind or inside the encoder
     "add_adapter": False,
     "use_intermediate_ffn_before_adapter": False,
 }
+FRONT_PARTS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +153,10 @@ def cut_model(model_class: Any, folder: Path, layer: int) -> nn.Module:
 def refuse_misfits(folder: Path, report: dict[str, Any], layer: int) -> None:
     """Demand that the weights are those of the model that config.json describes.
 
-    Tensors of later layers, heads and masks are left out on purpose; ones of a layer in use are
-    not: WavLM's weights, for one, would fit wav2vec 2.0 but for what it does not know.
+    Tensors of later layers, heads and masks are left out on purpose. One of a part in use is not:
+    WavLM's weights, for one, would fit wav2vec 2.0 but for what it does not know.
     """
-    in_use = tuple(f"encoder.layers.{i}." for i in range(layer))
+    in_use = (*FRONT_PARTS, *(f"encoder.layers.{i}." for i in range(layer)))
     misfits = {
         "lack": report["missing_keys"],
         "have another shape of": [key for key, *_ in report["mismatched_keys"]],
@@ -176,7 +177,8 @@ def quiet_transformers() -> Iterator[ModuleType]:
         import transformers
     except ImportError as error:
         raise ConfigError(
-            f"tokens: teacher hf needs transformers: pip install transformers ({error})"
+            "tokens: teacher hf needs transformers: pip install 'transformers>=5' "
+            f"({one_line(error)})"
         ) from None
     # Its WavLM adds a boolean mask to a bias of floats; torch remarks on that in every process.
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
@@ -203,7 +205,11 @@ def readable(folder: Path, error_class: type[Exception]) -> Iterator[None]:
             "if you trust it, save its tensors as model.safetensors (safetensors.torch.save_file)"
         ) from None
     except Exception as error:  # theirs have no common base
-        reason = " ".join(str(error).split())[:200]
         raise error_class(
-            f"{folder}: transformers cannot read it: {type(error).__name__}: {reason}"
+            f"{folder}: transformers cannot read it: {type(error).__name__}: {one_line(error)}"
         ) from error
+
+
+def one_line(error: Exception) -> str:
+    """What a foreign error says, without its line breaks and its end."""
+    return " ".join(str(error).split())[:200]

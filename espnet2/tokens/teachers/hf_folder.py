@@ -50,7 +50,10 @@ def weight_files(folder: Path) -> list[Path]:
         raise ConfigError(f"{where(folder)}: has no {WEIGHTS[0]}; {fetch_hint(folder)}")
     files = [found]
     if found.suffix == ".json":
-        files = [folder / name for name in sorted(set(read_json(found)["weight_map"].values()))]
+        parts = read_json(found).get("weight_map")
+        if not isinstance(parts, dict) or not parts:
+            raise ConfigError(f"{found}: has no weight_map, which names the parts; fetch it again")
+        files = [folder / name for name in sorted(set(parts.values()))]
     for file in files:
         if not file.is_file():
             raise ConfigError(f"{where(folder)}: {file.name} is missing; {fetch_hint(folder)}")
