@@ -26,6 +26,7 @@ class Activation(NamedTuple):
 
 ACTIVATIONS = {
     "swish": Activation(F.silu, aten.silu_backward),
+    "gelu": Activation(F.gelu, aten.gelu_backward),
     "relu": Activation(F.relu, lambda dy, x: dy * (x > 0)),
     "tanh": Activation(torch.tanh, lambda dy, x: aten.tanh_backward(dy, torch.tanh(x))),
     "hardtanh": Activation(F.hardtanh, lambda dy, x: aten.hardtanh_backward(dy, x, -1.0, 1.0)),

@@ -11,6 +11,7 @@ from espnet2.nn.feed_forward import FeedForward
 
 MODULES = {
     "swish": nn.SiLU(),
+    "gelu": nn.GELU(),
     "relu": nn.ReLU(),
     "tanh": nn.Tanh(),
     "hardtanh": nn.Hardtanh(),

@@ -1,6 +1,6 @@
-"""Lets the tests of this folder import ``tiny_dump`` of the training tests."""
+"""Lets the tests of this folder import helpers: its own, the training and the token tests'."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("peer", "train", "tokens")]

@@ -1,14 +1,10 @@
 """Checkpoints to and from real ESPnet, which runs as a process in its own environment."""
 
-import os
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
-import soundfile
 import torch
 import yaml
+from espnet_process import require_espnet, run_espnet, write_audio
 from tiny_dump import MODEL, make_dump
 
 from espnet2.ssl.config import SSLModelConfig, model_keys
@@ -22,7 +18,6 @@ from espnet2.utils.config import load_yaml, save_yaml
 
 pytestmark = pytest.mark.peer
 
-ENVIRONMENT = Path(__file__).resolve().parents[2] / "tools/espnet_venv"
 TOLERANCE = 1e-5  # of the largest absolute value
 SHAPES = [[16, 10, 5], [16, 3, 2], [16, 3, 2], [16, 3, 2], [16, 3, 2], [16, 2, 2], [16, 2, 2]]
 FRONTEND = {"norm_mode": "layer_norm", "conv_mode": "standard", "bias": True, "shapes": SHAPES}
@@ -88,8 +83,7 @@ OURS = [*CASES, "exported"]
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory):
     """(folder, our models by case), after ESPnet has answered for both sides' files."""
-    if not (ENVIRONMENT / ".installed").is_file():
-        pytest.skip(f"{ENVIRONMENT} is missing; tools/install.sh --with_espnet makes it")
+    require_espnet()
     folder = tmp_path_factory.mktemp("peer")
     write_audio(folder)
     models = {}
@@ -97,27 +91,8 @@ def peer(tmp_path_factory):
         write_yaml(folder / "theirs" / name / "train.yaml", config)
         models[name] = save_ours(folder / "ours" / name, config)
     models["exported"] = save_exported(folder / "ours/exported", tmp_path_factory.mktemp("run"))
-    run_espnet(folder)
+    run_espnet("espnet_side.py", folder)
     return folder, models
-
-
-def write_audio(folder):
-    """Two utterances with labels, as arrays and as Kaldi files to train on."""
-    rng = np.random.default_rng(3)
-    data, arrays, lines = folder / "data", {}, {"wav.scp": [], "text": [], "speech_shape": []}
-    data.mkdir()
-    for i, frames in enumerate((51, 19)):
-        samples = rng.normal(0.01, 0.1, 400 + 320 * (frames - 1) + 7).astype(np.float32)
-        labels = rng.integers(0, 4, frames)
-        arrays |= {f"wav{i}": samples, f"text{i}": labels}
-        soundfile.write(data / f"wav{i}.wav", samples, 16000)
-        lines["wav.scp"].append(f"wav{i} {data}/wav{i}.wav")
-        lines["text"].append(f"wav{i} {' '.join(map(str, labels))}")
-        lines["speech_shape"].append(f"wav{i} {len(samples)}")
-    lines["tokens.txt"] = ["0", "1", "2", "3", "<unk>", "<sos/eos>"]
-    for name, content in lines.items():
-        (data / name).write_text("\n".join(content) + "\n")
-    np.savez(folder / "audio.npz", **arrays)
 
 
 def write_yaml(path, config):
@@ -153,24 +128,6 @@ def save_exported(folder, run):
     (folder / "config_new.yaml").rename(folder / "config.yaml")
     (folder / "xeus_checkpoint_new.pth").rename(folder / "model.pth")
     return model
-
-
-def run_espnet(folder):
-    """One process for all cases: to import ESPnet takes seconds."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"OMP_NUM_THREADS": "1"}
-    environment |= {"https_proxy": "http://127.0.0.1:9"}  # its import would ask NLTK for data
-    script = Path(__file__).with_name("espnet_side.py")
-    result = subprocess.run(
-        [ENVIRONMENT / "bin/python3", "-P", script, folder],
-        capture_output=True,
-        text=True,
-        cwd=folder,  # -P and this folder: nothing but the environment holds an espnet2
-        env=environment,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-4000:]
 
 
 def utterances(folder):
