@@ -23,6 +23,8 @@ from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.units import Unit, run_units
 
+TOGETHER = 32  # shards that a process labels one after the other, with one teacher: 32 GB or 480 h
+
 
 def main(argv: list[str] | None = None) -> int:
     """Label every shard, then check and describe the whole set."""
@@ -88,6 +90,7 @@ def shard_unit(
         options={"teacher": teacher, "rows": rows_digest(index, shard.rows)},
         outputs=[out, counts_file(out)],
         gpus=min(args.ngpu, 1),
+        together=TOGETHER,
     )
 
 
