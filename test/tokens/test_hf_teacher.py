@@ -94,6 +94,13 @@ def test_an_utterance_has_the_same_bits_in_any_company(models, name):
     assert torch.equal(together.values, teacher.frames(audio).values)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_silence_has_frames_too(models, name):
+    frames = teacher_of(models[name][0]).frames([np.zeros(8000, np.float32)])
+    assert frames.lengths == 24
+    assert torch.isfinite(frames.values).all()
+
+
 @torch.no_grad()
 def in_a_batch(teacher, lengths):
     """Largest difference between an utterance's frames in a padded batch and by itself."""
