@@ -1,27 +1,20 @@
 """The end of stage label: every file checked against the index, quality measured, sidecar last."""
 
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelsInfo, check_size, labels_file, write_info
 from espnet2.tokens.codebook import Codebook, load_codebook
-from espnet2.tokens.quality import Counts, judge, load_counts, summary
+from espnet2.tokens.quality import Counts, judge, load_counts, save_histograms, summary
+from espnet2.tokens.quality_plots import label_page
 from espnet2.utils.errors import DataError
-from espnet2.utils.files import atomic_path, write_json
+from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
 
-MAX_BARS = 60  # languages in the plot
-
 
 def finish_labels(index: Path, folder: Path, codebook: Path, max_dead_ratio: float) -> dict:
-    """Write ``quality.json``, ``quality.png`` and, if the labels pass, ``labels.json``.
+    """Write ``quality.*`` and, if the labels pass, ``labels.json``.
 
     Raises:
         DataError: a file does not fit its shard, or too many clusters are dead.
@@ -38,7 +31,8 @@ def finish_labels(index: Path, folder: Path, codebook: Path, max_dead_ratio: flo
         counts.merge(part)
     figures = summary(counts)
     write_json(folder / "quality.json", figures)
-    plot(folder / "quality.png", counts, figures)
+    save_histograms(folder / "quality_histograms.npz", counts)
+    label_page(folder / "quality.png", counts, figures)
     log(
         f"in: {len(opened)} utts / {opened.hours:.2f} h -> out: {len(opened)} utts / "
         f"{opened.hours:.2f} h, {figures['frames']:,} labels; dropped: none; "
@@ -65,33 +59,3 @@ def info_of(index: Index, book: Codebook) -> LabelsInfo:
         codebook_sha256=book.sha256,
         index_sha256=index.fingerprint,
     )
-
-
-def plot(path: Path, counts: Counts, figures: dict[str, Any]) -> None:
-    """Cluster sizes, run lengths and the languages that differ most, as one PNG."""
-    figure, (sizes, runs, languages) = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
-    by_size = sorted(counts.by_cluster.tolist(), reverse=True)
-    sizes.bar(range(len(by_size)), [100 * n / max(figures["frames"], 1) for n in by_size], width=1)
-    sizes.set(
-        title=f"{figures['used_clusters']} of {len(by_size)} clusters used, "
-        f"perplexity {figures['perplexity']:.1f}",
-        xlabel="clusters by size",
-        ylabel="share of frames, %",
-    )
-    runs.bar(range(1, 26), counts.runs[1:26])
-    runs.set(
-        title=f"stretches of one label, mean {figures['mean_run_frames']:.2f} frames",
-        xlabel="frames of 20 ms",
-        ylabel="stretches",
-    )
-    values = {name: entry["divergence_bits"] for name, entry in figures["languages"].items()}
-    top = sorted(values, key=values.get, reverse=True)[:MAX_BARS]
-    languages.bar(top, [values[name] for name in top])
-    languages.tick_params(axis="x", rotation=90)
-    languages.set(
-        title=f"one label tells {figures['language_information']:.1%} of the language",
-        ylabel="divergence from the rest, bits",
-    )
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=100)
-    plt.close(figure)

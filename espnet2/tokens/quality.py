@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ
+from espnet2.data.index import ShardRows
+from espnet2.data.labels import DTYPE, LabelStore, check_size, labels_file
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path
 
@@ -67,6 +69,29 @@ def run_lengths(ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.diff(np.append(np.flatnonzero(is_first), len(ids)))
 
 
+def shard_ids(store: LabelStore, shard: ShardRows) -> np.ndarray:
+    """(frames,) uint16, the labels of one shard. Raises DataError where one is no cluster."""
+    path = labels_file(store.folder, shard.name)
+    ids = np.fromfile(path, DTYPE)
+    if len(ids) != shard.frames or ids.max(initial=0) >= store.info.num_clusters:
+        check_size(path, shard.frames)
+        raise DataError(
+            f"{path}: holds cluster {ids.max()}, but the codebook has {store.info.num_clusters}; "
+            "delete it and run the label stage again"
+        )
+    return ids
+
+
+def count_labels(store: LabelStore) -> Counts:
+    """Count a finished label set again, from its files; one shard of it in memory."""
+    counts = Counts.empty(store.info.num_clusters)
+    for shard in store.index.each_shard():
+        rows = slice(shard.rows.start, shard.rows.stop)
+        lengths, languages = store.index.frames_of(rows), store.index.languages[rows]
+        counts.add(shard_ids(store, shard), lengths, languages)
+    return counts
+
+
 def counts_file(labels: Path) -> Path:
     """Where the counts of a label file lie."""
     return labels.with_suffix(".counts.npz")
@@ -74,9 +99,14 @@ def counts_file(labels: Path) -> Path:
 
 def save_counts(labels: Path, counts: Counts) -> None:
     """Write the counts of a label file beside it, atomically."""
+    save_histograms(counts_file(labels), counts)
+
+
+def save_histograms(path: Path, counts: Counts) -> None:
+    """Write counts to an npz: ``languages`` (L), their ``labels`` (L, K), ``runs``."""
     names = sorted(counts.labels)
     table = np.array([counts.labels[name] for name in names], dtype=np.int64)
-    with atomic_path(counts_file(labels)) as part, open(part, "wb") as file:
+    with atomic_path(path) as part, open(part, "wb") as file:
         np.savez_compressed(
             file,
             languages=np.array(names, dtype=np.str_),

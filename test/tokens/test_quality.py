@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
+from tiny_labels import write_set
+from tiny_tokens import make_set
 
 from espnet2.tokens.quality import (
     Counts,
+    count_labels,
     divergence,
     entropy,
     judge,
     load_counts,
     run_lengths,
     save_counts,
+    save_histograms,
     summary,
 )
 from espnet2.utils.errors import DataError
@@ -75,3 +79,28 @@ def test_dead_clusters_are_judged_only_where_there_is_enough_to_judge():
     with pytest.raises(DataError, match=r"2 of 10 clusters have no frame, more than .* 0.1;"):
         judge(figures, max_dead_ratio=0.1)
     judge({**figures, "frames": 999}, max_dead_ratio=0.1)
+
+
+def test_a_label_set_is_counted_from_its_files_as_it_was_while_it_was_made(tmp_path):
+    index = make_set(tmp_path)
+    ids = np.random.default_rng(0).integers(0, 8, (len(index), 60))
+    store = write_set(index, tmp_path / "x", lambda row, frames: ids[row][:frames])
+    expected = Counts.empty(8)
+    for row in range(len(index)):
+        frames = index.frames_of(row)
+        expected.add(ids[row][:frames], np.array([frames]), [index.languages[row]])
+    assert summary(count_labels(store)) == summary(expected)
+
+
+def test_a_label_that_is_no_cluster_is_named_with_its_file(tmp_path):
+    index = make_set(tmp_path)
+    store = write_set(index, tmp_path / "x", lambda row, frames: [8 * (row == 4)] * frames)
+    with pytest.raises(DataError, match=r"b\.shards\.000\.ark\.u16: holds cluster 8, but the code"):
+        count_labels(store)
+
+
+def test_the_histograms_of_a_set_are_an_array_that_numpy_opens(tmp_path):
+    save_histograms(tmp_path / "h.npz", counted())
+    with np.load(tmp_path / "h.npz") as file:
+        assert file["languages"].tolist() == ["deu", "eng", "fra"]
+        assert file["labels"].tolist() == [[0, 2, 2, 0], [2, 2, 0, 0], [0, 0, 0, 0]]
