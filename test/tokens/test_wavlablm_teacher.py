@@ -102,8 +102,9 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_of_the_checkpoint_gives_the_same_frames(tmp_path, layout):
-    frames = teacher(save(tmp_path, LAYOUTS[layout], yaml_of("large"))).frames(AUDIO)
-    assert frames.values.dtype == torch.float32
+    hubert = teacher(save(tmp_path, LAYOUTS[layout], yaml_of("large")))
+    assert {parameter.dtype for parameter in hubert.network.parameters()} == {torch.float32}
+    frames = hubert.frames(AUDIO)
     assert_near(frames.values.numpy(), np.concatenate(expected("large", 2)))
 
 
@@ -208,3 +209,12 @@ def test_the_identity_is_layer_and_weights_not_the_path(tmp_path):
     assert teacher(tmp_path / "there/model.pth").identity() == identity
     save(tmp_path / "there", tensors("mixed"), yaml_of("mixed"))
     assert teacher(tmp_path / "there/model.pth").identity() != identity
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_is_near_and_says_so(tmp_path, name):
+    hubert = teacher(save(tmp_path, tensors(name), yaml_of(name)), dtype="bfloat16")
+    assert hubert.computed == "cpu bfloat16"
+    frames, exact = hubert.frames(AUDIO).values, np.concatenate(expected(name, 2))
+    assert frames.dtype == torch.float32
+    assert 1e-4 < np.linalg.norm(frames.numpy() - exact) / np.linalg.norm(exact) < 0.05
