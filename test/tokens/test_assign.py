@@ -4,9 +4,10 @@ import torch
 from tiny_tokens import make_set
 
 from espnet2.data.labels import labels_file
-from espnet2.tokens.assign import CPU_ELEMENTS, NearestCentroid, label_shard
+from espnet2.tokens.assign import label_shard
 from espnet2.tokens.codebook import Codebook, save_codebook
 from espnet2.tokens.config import TokensConfig
+from espnet2.tokens.nearest import CPU_ELEMENTS, NearestCentroid
 from espnet2.tokens.stream import lawful, merged, stream_frames
 from espnet2.tokens.teachers.base import Frames
 from espnet2.tokens.teachers.mfcc import MfccConfig, MfccTeacher
@@ -47,7 +48,7 @@ def test_labels_do_not_depend_on_how_many_frames_come_together(monkeypatch):
     for size in (1, 7, 333):
         parts = [nearest(frames[i : i + size], centroids) for i in range(0, 1000, size)]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
-    monkeypatch.setattr("espnet2.tokens.assign.CPU_ELEMENTS", 64 * 10)
+    monkeypatch.setattr("espnet2.tokens.nearest.CPU_ELEMENTS", 64 * 10)
     np.testing.assert_array_equal(nearest(frames, centroids), whole)
     assert CPU_ELEMENTS > 64 * 10
     assert nearest(frames[:0], centroids).tolist() == []
