@@ -23,6 +23,7 @@ from espnet2.data.corpora.disk import refuse_missing, summary
 from espnet2.data.corpora.kinds import Lhotse, OnDisk
 from espnet2.data.corpora.lhotse import find_recipe
 from espnet2.data.corpora.listing import listing_digest
+from espnet2.data.corpora.synthetic import PHONES
 from espnet2.data.corpora.tuxpaint import PACKAGE as PHRASES
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, guess, load_section, load_seed, to_dict
@@ -173,6 +174,7 @@ def mini_unit(
     }  # fmt: skip
     version = {"espeak": espeak_version()} if corpus.kind == "espeak" else {}
     outputs = [args.data / name / "wav.scp"]
+    outputs += [args.data / name / PHONES] if corpus.kind == "espeak" else []
     if corpus.role in ("real", "unseen_voice"):
         outputs += [
             args.superb_root / name / language / f"transcript_10min_{split}.txt"

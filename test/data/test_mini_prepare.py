@@ -53,6 +53,10 @@ def test_synthetic_part_alone_is_written_and_then_left_alone(run, capsys):
     pretrain = (run.work / "data/espeak/wav.scp").read_text().splitlines()
     assert len(pretrain) == 12
     assert not {line.split()[0] for line in test} & {line.split()[0] for line in pretrain}
+    phones = (run.work / "data/espeak/phones.ctm").read_text(encoding="utf-8").splitlines()
+    ids = [line.split()[0] for line in phones]
+    assert sorted(set(ids)) == [line.split()[0] for line in pretrain]
+    assert ids == sorted(ids)
     assert run("--set", "data.real=never") == 0
     assert "up to date" in capsys.readouterr().err
 

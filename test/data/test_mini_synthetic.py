@@ -1,9 +1,13 @@
 """Synthetic speech: the same bytes twice, and test voices that nobody trained on."""
 
+import dataclasses
+from itertools import groupby
+
 import pytest
 import soundfile
 
 from espnet2.data.corpora.config import SyntheticConfig
+from espnet2.data.corpora.espeak import phone_of
 from espnet2.data.corpora.synthetic import (
     Sentence,
     SpokenLine,
@@ -54,6 +58,31 @@ def test_speaking_twice_gives_the_same_bytes(tmp_path):
         assert (info.samplerate, info.channels) == (22050, 1)
         assert 0.3 < info.duration < 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_the_synthesizer_tells_which_phone_it_says_when(tmp_path):
+    line = SpokenLine(
+        utt_id="a", text="Bonjour, toi.", voice="fr+m1", rate_wpm=170, pitch=50, seed=1
+    )
+    speak([line, dataclasses.replace(line, utt_id="b")], tmp_path / "fra")
+    rows = [x.split(" ") for x in (tmp_path / "fra/phones.ctm").read_text().splitlines()]
+    for utt_id in ("a", "b"):
+        own = [row for row in rows if row[0] == utt_id]
+        starts = [float(start) for _, _, start, _, _ in own]
+        ends = [float(start) + float(seconds) for _, _, start, seconds, _ in own]
+        assert 0 <= starts[0] < 0.1
+        assert starts[1:] == pytest.approx(ends[:-1], abs=2e-4)
+        assert ends[-1] == pytest.approx(
+            soundfile.info(tmp_path / f"fra/{utt_id}.wav").duration, abs=2e-4
+        )
+        phones = [phone for phone, _ in groupby(phone for *_, phone in own)]
+        assert phones == ["b", "ɔ̃", "ʒ", "u", "ʁ", "sil", "t", "w", "a", "sil"]
+
+
+def test_a_stressed_phone_is_the_same_and_a_change_of_language_is_none():
+    names = ("ˈɑ̃", "ˌe", "", "(en)", "tʃ")
+    assert [phone_of(name.encode()) for name in names] == ["ɑ̃", "e", "sil", "sil", "tʃ"]
+    assert phone_of("ˈɑːɹɹ".encode()[:8]) == "ɑːɹ"  # the library cuts through a letter
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from espnet2.utils.seeding import rng_for, seed_for
 FEW = 300  # phrases; with fewer, numbers are said as well
 NUMBERS = 600  # numbers a language says then
 DIGITS = (1.0, 6.0)  # powers of ten between which they are drawn
+PHONES = "phones.ctm"  # beside the audio of a language: which phone is said when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +115,14 @@ def plan_lines(
 
 
 def speak(lines: list[SpokenLine], folder: Path) -> None:
-    """Synthesize the lines of one language in a fresh process.
+    """Synthesize the lines of one language in a fresh process: WAV files and ``PHONES``.
 
     Raises:
         DataError: the process failed, with its last line.
     """
     job = folder.with_name(f"{folder.name}.json")
-    write_json(job, {"folder": str(folder), "lines": [dataclasses.asdict(line) for line in lines]})
+    said = [dataclasses.asdict(line) for line in lines]
+    write_json(job, {"folder": str(folder), "phones": str(folder / PHONES), "lines": said})
     command = [sys.executable, "-m", "espnet2.data.corpora.espeak", str(job)]
     # Through a pipe: on a full disk a log file would stay empty.
     child = start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
