@@ -17,6 +17,8 @@ from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import sha256_file, write_bytes
 
 FILE = "codebook.safetensors"
+STORY = "codebook.json"  # beside it: where it comes from; written last
+SHOWN = 12  # digits of a hash in a message
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,20 @@ class Codebook:
     sha256: str = ""  # of its file, once it has one
 
     def __post_init__(self) -> None:
-        if self.centroids.ndim != 2 or not np.isfinite(self.centroids).all():
+        if self.centroids.ndim != 2 or 0 in self.centroids.shape:
             raise DataError(
-                f"centroids must be a finite (clusters, width) matrix, "
-                f"got shape {self.centroids.shape}"
+                f"centroids must be a (clusters, width) matrix, got shape {self.centroids.shape}"
             )
         if len(self.centroids) > MAX_CLUSTERS:
             raise DataError(
                 f"a codebook of {len(self.centroids):,} clusters does not fit 16-bit labels; "
                 f"at most {MAX_CLUSTERS:,}"
+            )
+        bad = np.flatnonzero(~np.isfinite(self.centroids).all(axis=1))
+        if bad.size:
+            raise DataError(
+                f"{bad.size:,} of {len(self.centroids):,} centroids are not finite, "
+                f"first number {bad[0]}"
             )
 
     @property
@@ -74,25 +81,45 @@ def load_codebook(folder: Path) -> Codebook:
         with safe_open(path, framework="numpy") as file:
             centroids = file.get_tensor("centroids")
             teacher = json.loads((file.metadata() or {})["teacher"])
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: not a readable codebook: {error}") from None
-    return Codebook(centroids=centroids, teacher=teacher, sha256=sha256_file(path))
+        return Codebook(centroids=centroids, teacher=teacher, sha256=sha256_file(path))
+    except KeyError as error:
+        raise DataError(f"{path}: not a codebook of ours: it names no {error}") from None
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path}: damaged, or no codebook ({error}); make it again with the kmeans stage"
+        ) from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def check_teacher(codebook: Codebook, identity: dict[str, Any], dim: int) -> None:
     """Refuse a codebook that was fitted on another teacher than the one that will label.
 
     Raises:
-        ConfigError: naming the first thing that differs.
+        ConfigError: naming what differs.
     """
-    for key in sorted(codebook.teacher.keys() | identity.keys()):
-        fitted, asked = codebook.teacher.get(key), identity.get(key)
-        if fitted != asked:
-            raise ConfigError(
-                f"the codebook belongs to another teacher: {key} was {fitted!r} when it was "
-                f"fitted, the tokens section says {asked!r}; run the kmeans stage again"
-            )
+    keys = sorted(codebook.teacher.keys() | identity.keys())
+    if codebook.teacher.get("teacher") != identity.get("teacher"):
+        keys = ["teacher"]  # whose other keys have other meanings
+    differences = [
+        f"{key} was {shown(codebook.teacher.get(key))} when it was fitted, is "
+        f"{shown(identity.get(key))} now"
+        for key in keys
+        if codebook.teacher.get(key) != identity.get(key)
+    ]
+    if differences:
+        raise ConfigError(
+            f"the codebook belongs to another teacher: {'; '.join(differences)}; set section "
+            f"tokens as it was, or run the kmeans stage again"
+        )
     if codebook.dim != dim:
         raise ConfigError(
             f"the codebook's centroids have {codebook.dim} dimensions, the teacher's frames {dim}"
         )
+
+
+def shown(value: Any) -> str:
+    """A value for a message; of a hash the beginning."""
+    if isinstance(value, str) and len(value) == 64:
+        return f"{value[:SHOWN]}…"
+    return "not set" if value is None else repr(value)

@@ -1,32 +1,64 @@
 """Which frames k-means sees: utterances by quotas of hours, then frames spread evenly over them.
 
-An index knows how many frames every utterance has, so the frames are chosen by position before any
-audio is read: memory is bounded by ``max_frames``, and the choice depends on the seed alone.
+Every utterance has a random number, a formula of (seed, quota, row), and a quota takes those with
+the lowest numbers until its hours are full. So a few passes over the index's lengths decide,
+nothing is shuffled, and memory is bounded by ``max_frames``, whatever the size of the index. No
+audio is read for it; that of utterances without a chosen frame never is.
+
+Shapes: Q quotas, R utterances with chosen frames, N chosen frames, n rows looked at together.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from espnet2.data.frames import SAMPLE_RATE_HZ
+from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.data.index import Index
 from espnet2.tokens.config import Quota
 from espnet2.tokens.stream import stream_frames
 from espnet2.tokens.teachers.base import Teacher
 from espnet2.utils.config import guess
 from espnet2.utils.errors import ConfigError, DataError
-from espnet2.utils.seeding import rng_for
+from espnet2.utils.logs import log
+from espnet2.utils.seeding import numbers_for, rng_for, seed_for
 
-ROWS_AT_ONCE = 2**16
+SAMPLES_PER_HOUR = 3600 * SAMPLE_RATE_HZ
+BUCKET_BITS = 16  # leading bits of the random numbers; hours are counted by bucket
+BUCKETS = 2**BUCKET_BITS
+ALL = np.uint64(2**64 - 1)  # no number is above
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The chosen frames."""
+    """The chosen frames, and the utterances that hold them."""
 
-    rows: np.ndarray  # (R,) int64      utterances, in index order
-    positions: np.ndarray  # (N,) int64 ascending frame numbers in the rows' frames put in a row
+    rows: np.ndarray  # (R,) int64      ascending rows of the index, each with a chosen frame
+    firsts: np.ndarray  # (R + 1,) int64  row i has the chosen frames firsts[i] to firsts[i + 1]
+    frames: np.ndarray  # (N,) int64      frame numbers, each within its utterance, ascending
+    hours: dict[str, float]  # of each corpus that the quotas drew
+    utterances: int  # that the quotas drew
+    hours_read: float  # of the rows
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which utterances the quotas take: those of its corpora whose number is not above its bar."""
+
+    quota_of: np.ndarray  # (corpora,) int64  each corpus's quota; -1: none
+    keys: np.ndarray  # (Q,) uint64
+    bars: np.ndarray  # (Q,) uint64
+
+    def numbers(self, index: Index, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) quotas, and (n,) uint64 random numbers, of the rows."""
+        quotas = self.quota_of[index.corpora.codes[rows]]
+        return quotas, numbers_for(np.arange(rows.start, rows.stop), self.keys[quotas])
+
+    def chosen(self, index: Index, rows: slice) -> np.ndarray:
+        """Which of the rows are taken: ascending rows of the index."""
+        quotas, numbers = self.numbers(index, rows)
+        return np.flatnonzero((quotas >= 0) & (numbers <= self.bars[quotas])) + rows.start
 
 
 def choose(index: Index, quotas: tuple[Quota, ...], max_frames: int, seed: int) -> Sample:
@@ -36,54 +68,108 @@ def choose(index: Index, quotas: tuple[Quota, ...], max_frames: int, seed: int) 
         ConfigError: a quota names a corpus the index does not have.
         DataError: nothing was chosen.
     """
-    rows = choose_rows(index, quotas, seed)
-    parts = (rows[i : i + ROWS_AT_ONCE] for i in range(0, len(rows), ROWS_AT_ONCE))
-    total = sum(int(index.frames_of(part).sum(dtype=np.int64)) for part in parts)
+    drawn = draw(index, quotas, seed)
+    total, utterances, samples = 0, 0, np.zeros(len(index.corpora.names), dtype=np.int64)
+    for rows, lengths in chosen_parts(index, drawn):
+        total += int(num_frames(lengths).sum(dtype=np.int64))
+        utterances += len(rows)
+        np.add.at(samples, index.corpora.codes[rows], lengths)
     if not total:
         raise DataError(f"{index.path}: the quotas leave nothing to fit a codebook on")
-    return Sample(rows=rows, positions=spread(total, max_frames, seed))
+    hours = dict(zip(index.corpora.names, samples / SAMPLES_PER_HOUR, strict=True))
+    hours = {name: round(float(value), 6) for name, value in hours.items() if value}
+    kept = keep(index, drawn, spread(total, max_frames, seed))
+    return Sample(**kept, hours=hours, utterances=utterances)
 
 
-def choose_rows(index: Index, quotas: tuple[Quota, ...], seed: int) -> np.ndarray:
-    """(R,) rows: of each quota's corpora, utterances in random order until the hours are full.
-
-    Memory: 4 bytes for each utterance of a quota's corpora, for the random order.
-    """
-    corpora = index.corpora.names
-    named = {name for quota in quotas for name in quota.corpora}
-    for name in sorted(named - set(corpora)):
-        raise ConfigError(f"tokens: quotas: the index has no corpus {name!r}{guess(name, corpora)}")
-    chosen = [np.zeros(0, dtype=np.int64)]
-    for number, quota in enumerate(quotas):
-        names = quota.corpora or [name for name in corpora if name not in named]
-        rows, hours = rows_of(index, [corpora.index(name) for name in names])
-        if quota.hours is not None and quota.hours < hours:
-            rows = rng_for(seed, "kmeans quota", number).permutation(rows)
-            rows = until_full(index, rows, quota.hours)
-        chosen.append(rows.astype(np.int64))
-    return np.unique(np.concatenate(chosen))
-
-
-def rows_of(index: Index, corpora: list[int]) -> tuple[np.ndarray, float]:
-    """(n,) uint32 rows of the corpora with these codes, and their hours."""
-    parts, samples = [np.zeros(0, np.uint32)], 0
+def chosen_parts(index: Index, drawn: Draw) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The taken rows a chunk at a time, in order: (n,) rows and their (n,) samples."""
     for chunk in index.chunks():
-        is_theirs = np.isin(index.corpora.codes[chunk], corpora)
-        parts.append((np.flatnonzero(is_theirs) + chunk.start).astype(np.uint32))
-        samples += int(index.num_samples[chunk][is_theirs].sum(dtype=np.int64))
-    return np.concatenate(parts), samples / SAMPLE_RATE_HZ / 3600
+        rows = drawn.chosen(index, chunk)
+        yield rows, index.num_samples[chunk][rows - chunk.start]
 
 
-def until_full(index: Index, rows: np.ndarray, hours: float) -> np.ndarray:
-    """The first of ``rows`` (n,) that fill the hours; the last one crosses the line."""
-    samples = 0
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        lengths = index.num_samples[rows[start : start + ROWS_AT_ONCE]]
-        filled = (samples + np.cumsum(lengths, dtype=np.int64)) / SAMPLE_RATE_HZ / 3600
-        if filled[-1] >= hours:
-            return rows[: start + int(np.searchsorted(filled, hours)) + 1]
-        samples += int(lengths.sum(dtype=np.int64))
-    return rows
+def draw(index: Index, quotas: tuple[Quota, ...], seed: int) -> Draw:
+    """Find each quota's bar: its hours are reached by the row on it, and not by those below."""
+    every = Draw(
+        quota_of=quota_of_corpora(index.corpora.names, quotas),
+        keys=np.array([seed_for(seed, "kmeans quota", q) for q in range(len(quotas))], np.uint64),
+        bars=np.full(len(quotas), ALL),
+    )
+    held = samples_by_bucket(index, every)  # (Q, BUCKETS)
+    asked = [np.inf if q.hours is None else q.hours * SAMPLES_PER_HOUR for q in quotas]
+    missing, border = {}, {}  # by quota: samples that its border bucket gives, and that bucket
+    for number, (quota, samples, sums) in enumerate(zip(quotas, asked, held, strict=True)):
+        filled = np.cumsum(sums)
+        if samples < filled[-1]:
+            border[number] = int(np.searchsorted(filled, samples))
+            missing[number] = samples - (filled[border[number]] - sums[border[number]])
+        elif np.isfinite(samples) and samples > filled[-1]:
+            names = ", ".join(quota.corpora) or "all other corpora"
+            log(f"a quota of {quota.hours:g} h takes all {filled[-1] / SAMPLES_PER_HOUR:.2f} h "
+                f"there are of {names}")  # fmt: skip
+    bars = every.bars.copy()
+    for number, (numbers, lengths) in rows_in_buckets(index, every, border).items():
+        order = np.argsort(numbers)
+        last = np.searchsorted(np.cumsum(lengths[order]), missing[number])
+        bars[number] = numbers[order[last]]
+    return replace(every, bars=bars)
+
+
+def quota_of_corpora(corpora: list[str], quotas: tuple[Quota, ...]) -> np.ndarray:
+    """(corpora,) the quota of each; -1 where there is none.
+
+    Raises:
+        ConfigError: a quota names a corpus that is not there.
+    """
+    quota_of = dict.fromkeys(corpora, -1)
+    for number, quota in enumerate(quotas):
+        for name in quota.corpora:
+            if name not in quota_of:
+                raise ConfigError(
+                    f"tokens: quotas: the index has no corpus {name!r}{guess(name, corpora)}"
+                )
+            quota_of[name] = number
+    rest = [number for number, quota in enumerate(quotas) if not quota.corpora]
+    named = {name for quota in quotas for name in quota.corpora}
+    for name in set(corpora) - named if rest else ():
+        quota_of[name] = rest[0]
+    return np.array(list(quota_of.values()), dtype=np.int64)
+
+
+def samples_by_bucket(index: Index, drawn: Draw) -> np.ndarray:
+    """(Q, BUCKETS) int64: samples of each quota's utterances, by the first bits of their number."""
+    held = np.zeros(len(drawn.keys) * BUCKETS, dtype=np.int64)
+    for chunk in index.chunks():
+        quotas, numbers = drawn.numbers(index, chunk)
+        buckets = quotas * BUCKETS + bucket_of(numbers)
+        np.add.at(held, buckets[quotas >= 0], index.num_samples[chunk][quotas >= 0])
+    return held.reshape(-1, BUCKETS)
+
+
+def rows_in_buckets(
+    index: Index, drawn: Draw, border: dict[int, int]
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """For each quota in ``border`` the random numbers and samples of the rows in that bucket."""
+    wanted = np.full(len(drawn.keys), -1)  # (Q,)
+    wanted[list(border)] = list(border.values())
+    found: dict[int, list] = {number: [] for number in border}
+    for chunk in index.chunks() if border else ():
+        quotas, numbers = drawn.numbers(index, chunk)
+        is_wanted = (quotas >= 0) & (bucket_of(numbers) == wanted[quotas])
+        lengths = index.num_samples[chunk]
+        for number, parts in found.items():
+            theirs = is_wanted & (quotas == number)
+            parts.append((numbers[theirs], lengths[theirs].astype(np.int64)))
+    return {
+        number: tuple(map(np.concatenate, zip(*parts, strict=True)))
+        for number, parts in found.items()
+    }
+
+
+def bucket_of(numbers: np.ndarray) -> np.ndarray:
+    """(n,) int64: the first bits of (n,) uint64."""
+    return (numbers >> np.uint64(64 - BUCKET_BITS)).astype(np.int64)
 
 
 def spread(total: int, count: int, seed: int) -> np.ndarray:
@@ -95,15 +181,46 @@ def spread(total: int, count: int, seed: int) -> np.ndarray:
     return np.unique(((np.arange(count) + draws) * (total / count)).astype(np.int64))
 
 
+def keep(index: Index, drawn: Draw, positions: np.ndarray) -> dict:
+    """Rows, firsts, frames and hours_read of a sample.
+
+    positions: (N,) ascending frame numbers in the frames of all drawn utterances put in a row.
+    """
+    kept_rows, counts, frames = [], [], positions.copy()
+    before, done, samples = 0, 0, 0  # frames and chosen frames of the chunks before; samples read
+    for rows, lengths in chosen_parts(index, drawn):
+        frames_of = num_frames(lengths)
+        ends = before + np.cumsum(frames_of, dtype=np.int64)
+        number = np.diff(np.searchsorted(positions, ends), prepend=done)  # chosen frames of a row
+        stop = done + int(number.sum())
+        frames[done:stop] -= np.repeat(ends - frames_of, number)
+        has_frames = number > 0
+        kept_rows.append(rows[has_frames])
+        counts.append(number[has_frames])
+        samples += int(lengths[has_frames].sum(dtype=np.int64))
+        before, done = int(ends[-1]) if len(ends) else before, stop
+    firsts = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    return {
+        "rows": np.concatenate(kept_rows), "firsts": firsts, "frames": frames,
+        "hours_read": samples / SAMPLES_PER_HOUR,
+    }  # fmt: skip
+
+
 def gather(teacher: Teacher, index: Index, sample: Sample, batch_seconds: float) -> np.ndarray:
-    """The sample's frames (N, D) float32; only they are kept."""
-    kept = np.empty((len(sample.positions), teacher.dim), dtype=np.float32)
-    firsts = np.cumsum(np.append(0, index.frames_of(sample.rows)), dtype=np.int64)
+    """The sample's frames (N, D) float32, utterance after utterance; only they leave the device."""
+    kept = np.empty((len(sample.frames), teacher.dim), dtype=np.float32)
     for batch in stream_frames(teacher, index, sample.rows, batch_seconds):
-        ends = np.cumsum(batch.frames.lengths)
-        places = np.searchsorted(sample.rows, batch.rows)
-        for place, end, count in zip(places, ends, batch.frames.lengths, strict=True):
-            low, high = np.searchsorted(sample.positions, [firsts[place], firsts[place] + count])
-            chosen = torch.from_numpy(sample.positions[low:high] - firsts[place] + end - count)
-            kept[low:high] = batch.frames.values[chosen.to(batch.frames.values.device)].cpu()
+        numbers = np.searchsorted(sample.rows, batch.rows)
+        first, counts = sample.firsts[numbers], np.diff(sample.firsts)[numbers]
+        places = runs(first, counts)
+        begins = np.cumsum(batch.frames.lengths) - batch.frames.lengths
+        wanted = np.repeat(begins, counts) + sample.frames[places]
+        values = batch.frames.values
+        kept[places] = values[torch.from_numpy(wanted).to(values.device)].cpu().numpy()
     return kept
+
+
+def runs(firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """``counts`` (B,) whole numbers from each of ``firsts`` (B,) on, all in a row."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(firsts - before, counts) + np.arange(counts.sum())

@@ -17,7 +17,7 @@ from espnet2.tokens.text import export_text, import_text
 from espnet2.utils.errors import DataError
 from espnet2.utils.units import fingerprint
 
-CONFIG = TokensConfig(num_clusters=5, kmeans_batch=64, kmeans_epochs=5, kmeans_inits=1)
+CONFIG = TokensConfig(num_clusters=5, kmeans_iterations=5)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTION = {"num_clusters": 5, "kmeans_epochs": 3, "kmeans_inits": 1, "kmeans_batch": 64}
+SECTION = {"num_clusters": 5, "kmeans_iterations": 3}
 
 
 def recipe(tmp_path, **section):

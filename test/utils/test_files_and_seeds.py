@@ -3,10 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from espnet2.utils.files import _cleaned, atomic_path, read_json, write_json, write_text
-from espnet2.utils.seeding import rng_for, seed_for
+from espnet2.utils.seeding import numbers_for, rng_for, seed_for
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
@@ -70,3 +71,13 @@ def test_draws_depend_on_names_only():
     assert seed_for(1, "crop", 0, "utt") != seed_for(2, "crop", 0, "utt")
     assert seed_for(1, "a", "bc") != seed_for(1, "ab", "c")
     assert 0 <= seed_for(7, "x") < 2**63
+
+
+def test_numbers_of_rows_are_those_of_splitmix64_for_any_order():
+    rows = np.array([2, 0, 1])
+    published = [0x06C45D188009454F, 0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]  # seed 0, by number
+    assert numbers_for(rows, np.zeros(3, np.uint64)).tolist() == published
+    assert numbers_for(rows, np.uint64(0)).tolist() == published
+    keys = np.array([0, 5, 0], np.uint64)
+    assert numbers_for(rows, keys)[[0, 2]].tolist() == [published[0], published[2]]
+    assert numbers_for(rows, keys)[1] != published[1]

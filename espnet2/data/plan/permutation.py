@@ -7,10 +7,9 @@ the same for ten rows and for ten billion, and nothing has to be stored to resum
 
 import numpy as np
 
-from espnet2.utils.seeding import rng_for
+from espnet2.utils.seeding import mix_bits, rng_for
 
 ROUNDS = 8  # even, so that halves of unequal width end where they began
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)  # SplitMix64
 
 
 class Permutation:
@@ -39,7 +38,7 @@ class Permutation:
         left_bits, right_bits = self._left_bits, self._right_bits
         left, right = values >> np.uint64(right_bits), values & _ones(right_bits)
         for key in self._keys:
-            left, right = right, left ^ (_mix(right ^ key) & _ones(left_bits))
+            left, right = right, left ^ (mix_bits(right ^ key) & _ones(left_bits))
             left_bits, right_bits = right_bits, left_bits
         return (left << np.uint64(right_bits)) | right
 
@@ -69,10 +68,3 @@ class LocalPermutation:
 
 def _ones(bits: int) -> np.uint64:
     return np.uint64((1 << bits) - 1)
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser: every input bit changes every output bit."""
-    values = (values ^ (values >> np.uint64(30))) * _MIX_1
-    values = (values ^ (values >> np.uint64(27))) * _MIX_2
-    return values ^ (values >> np.uint64(31))
