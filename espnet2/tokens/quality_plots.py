@@ -123,10 +123,13 @@ def draw_joint(axes: Any, name: str, joint: Table, tokens: list[str], found: dic
     """Share of each token in each cluster: clusters ordered by the token they mostly are."""
     rows = np.argsort(-joint.row_sums, kind="stable")
     rows = rows[joint.row_sums[rows] > 0][:MAX_TOKENS]
-    table = np.zeros((len(joint.row_sums), len(joint.column_sums)))
-    table[joint.rows, joint.columns] = joint.counts
-    table = table[rows][:, joint.column_sums > 0]
-    shares = 100 * table / joint.column_sums[joint.column_sums > 0]  # (T, K)
+    place_of = np.full(len(joint.row_sums), -1)
+    place_of[rows] = np.arange(len(rows))
+    is_shown = place_of[joint.rows] >= 0
+    table = np.zeros((len(rows), len(joint.column_sums)))  # (T, K) of the shown tokens only
+    table[place_of[joint.rows[is_shown]], joint.columns[is_shown]] = joint.counts[is_shown]
+    is_used = joint.column_sums > 0
+    shares = 100 * table[:, is_used] / joint.column_sums[is_used]
     shares = shares[:, np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))]
     draw_map(
         axes, shares, [drawable(tokens[row]) for row in rows], "share of the cluster's frames, %"
