@@ -4,8 +4,9 @@ python3 -m espnet2.bin.label --conf conf/mini.yaml --index dump/train/index.arro
     --codebook exp/tokens/mini --out dump/train/labels/mini
 
 Writes OUT/<shard>.u16 (one unit a shard), quality.json, quality.png, quality_histograms.npz (frames
-of each cluster by language) and, when all of it holds, labels.json. --export_text FILE adds ESPnet's text form (``utt 12 873 …``); --import_text FILE
-takes the labels from such a file instead of computing them.
+of each cluster by language) and, when all of it holds, labels.json. --export_text FILE adds
+ESPnet's text form (``utt 12 873 …``); --import_text FILE takes the labels from such a file instead
+of computing them.
 """
 
 import argparse
