@@ -5,7 +5,7 @@ python3 -m espnet2.bin.kmeans --conf conf/mini.yaml --index dump/train/index.arr
 
 Reads section "tokens" of the recipe YAML. Writes OUT/codebook.safetensors and OUT/codebook.json.
 Features are streamed: nothing but the sampled frames is kept, and in memory only. The fit takes
---nj threads, or a GPU where --ngpu is given and faiss was built for one.
+up to --nj threads, or a GPU where --ngpu is given and faiss was built for one.
 """
 
 import os

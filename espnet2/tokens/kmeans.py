@@ -31,6 +31,8 @@ from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
 from espnet2.utils.seeding import seed_for
 
+A_THREADS_WORTH = 10**10  # products of one pass; with less, threads wait for each other
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -98,7 +100,7 @@ def fit_codebook(
 def fit_centroids(
     frames: np.ndarray, config: TokensConfig, seed: int, device: str = "cpu", threads: int = 1
 ) -> Fit:
-    """k-means of (N, D) float32 frames.
+    """k-means of (N, D) float32 frames, with at most so many threads.
 
     On one kind of CPU the seed decides every bit, whatever the number of threads.
     Raises:
@@ -114,7 +116,8 @@ def fit_centroids(
         min_points_per_centroid=1,  # fewer would only warn
         gpu=can_use_gpu(device),
     )
-    with openmp_threads(threads):
+    useful = frames.size * config.num_clusters // A_THREADS_WORTH
+    with openmp_threads(max(min(threads, useful), 1)):
         kmeans.train(frames)
         distances, ids = kmeans.assign(frames)  # (N,), (N,)
     curve = [*kmeans.obj.tolist(), float(distances.sum(dtype=np.float64))]
