@@ -125,7 +125,8 @@ def spoken(folder: Path, seconds: float) -> Iterator[str]:
          "pitch": 50, "seed": n}
         for rate in (130, 160, 190) for voice in VOICES for n, text in enumerate(SENTENCES)
     ][: max(4, int(seconds / 4))]  # fmt: skip
-    write_json(folder / "job.json", {"folder": str(folder / "wav"), "lines": lines})
+    job = {"folder": str(folder / "wav"), "phones": str(folder / "phones.ctm"), "lines": lines}
+    write_json(folder / "job.json", job)
     command = [sys.executable, "-m", "espnet2.data.corpora.espeak", str(folder / "job.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     if done.returncode:
@@ -137,11 +138,13 @@ def spoken(folder: Path, seconds: float) -> Iterator[str]:
         yield from (str(path) for path in sorted((folder / "wav").iterdir()))
 
 
-def joined(sources: Iterable[str], seconds: float) -> Iterator[np.ndarray]:
-    """(samples,) int16 utterances of 10 to 15 s, each of several sources laid end to end."""
+def joined(
+    sources: Iterable[str], seconds: float, lengths_s: tuple[float, float] = UTTERANCE_S
+) -> Iterator[np.ndarray]:
+    """(samples,) int16 utterances of such lengths, each of several sources laid end to end."""
     rng, sources, have = rng_for(SEED, "lengths"), iter(sources), 0
     while have < seconds * SAMPLE_RATE_HZ:
-        length = round(rng.uniform(*UTTERANCE_S) * SAMPLE_RATE_HZ)
+        length = round(rng.uniform(*lengths_s) * SAMPLE_RATE_HZ)
         parts: list[np.ndarray] = []
         while sum(map(len, parts)) < length:
             parts.append(readable(next(sources)))

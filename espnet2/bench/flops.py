@@ -13,6 +13,7 @@ from espnet2.nn.positions import GROUPS, KERNEL
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.encoder_config import EncoderConfig
 from espnet2.ssl.part_configs import FrontendConfig
+from espnet2.tokens.teachers.hubert_config import HubertConfig
 
 TRAINING = 3  # a backward pass multiplies twice as much as the forward pass
 
@@ -42,7 +43,18 @@ def utterance_flops(config: SSLModelConfig, num_frames: int, has_head: bool = Tr
     return num_frames * (sum(parts.values()) - (0 if has_head else parts["head"]))
 
 
-def cnn_flops(config: FrontendConfig) -> float:
+def hubert_flops(config: HubertConfig, num_frames: int) -> float:
+    """FLOPs of one utterance through all layers of a HuBERT, without pre-training's head."""
+    dim, kernel = config.encoder_embed_dim, config.encoder_pos_conv_kernel
+    layer = (
+        4 * 2.0 * dim * dim + 4.0 * num_frames * dim + 4.0 * dim * config.encoder_ff_interm_features
+    )
+    below = cnn_flops(config) + 2.0 * config.shapes[-1][0] * dim
+    positions = 2.0 * dim * (dim // config.encoder_pos_conv_groups) * kernel
+    return num_frames * (below + positions + config.encoder_num_layers * layer)
+
+
+def cnn_flops(config: FrontendConfig | HubertConfig) -> float:
     """FLOPs of the convolutional front end for one frame of its last layer."""
     total, in_dim = 0.0, 1
     for index, (channels, kernel, _) in enumerate(config.shapes):

@@ -4,22 +4,19 @@ Loaded by ``answer.py``. Parts come from Python's profiler in a run of its own, 
 does not slow the run whose time counts.
 """
 
-import cProfile
-import pstats
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from espnet2.bench.time_shares import shares
 from espnet2.data.config import FormatConfig
 from espnet2.data.format.manifest import plan_shards
 from espnet2.data.format.merge import merge_corpus
 from espnet2.data.format.shard_writer import format_shard
 from espnet2.utils.config import from_dict
 
-# Part of the work -> the functions that do it, as (end of the module's path, name), each with all
-# that it calls; none of them calls another. The profiler writes ~ for what is not Python.
+# Part of the work -> the functions that do it; see ``time_shares.shares``.
 PARTS = {
     "read": [("~", "<method 'read' of '_io.BufferedReader' objects>")],
     "decode": [("soundfile.py", "read")],
@@ -48,7 +45,7 @@ class Side:
 
     def parts(self, data: str, out: str, config: dict[str, Any]) -> dict:
         """Share of the time of each part of PARTS; what is left is "rest"."""
-        return shares(lambda: self.stage(Path(data), Path(out), config))
+        return shares(lambda: self.stage(Path(data), Path(out), config), PARTS)
 
     def stage(self, data: Path, out: Path, config: dict[str, Any]) -> dict:
         """All of stage 2 for one corpus, from the start."""
@@ -59,25 +56,3 @@ class Side:
             format_shard(manifest, data.name, settings)
         merged = merge_corpus(out, manifests, settings)
         return {"utterances": merged["utterances"], "hours": merged["hours"]}
-
-
-def shares(call: Callable[[], object]) -> dict[str, float]:
-    """Share of the profiled time of ``call`` spent in each of PARTS."""
-    profile = cProfile.Profile()
-    profile.runcall(call)
-    stats = pstats.Stats(profile)
-    total = stats.total_tt
-    spent = {
-        part: sum(cumulative(stats, end, name) for end, name in functions) / total
-        for part, functions in PARTS.items()
-    }
-    return {**spent, "rest": 1 - sum(spent.values())}
-
-
-def cumulative(stats: pstats.Stats, module_end: str, name: str) -> float:
-    """Seconds in a function and all that it calls, over all its calls."""
-    return sum(
-        row[3]
-        for (file, _, function), row in stats.stats.items()
-        if function == name and file.endswith(module_end)
-    )

@@ -1,4 +1,4 @@
-"""What a GPU makes of XEUS: ceilings, four micro-benchmarks, the training step, encoding.
+"""What a GPU makes of XEUS: ceilings, four micro-benchmarks, training step, encoding, labels.
 
 One lent hour decides a lot, so nothing here ends the run: what fails is a row that says why, and
 every row is in the log as soon as it is known. On a CPU with --tiny it only proves that it works.
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch._dynamo import config as compiler_config
 
+from espnet2.bench.gpu_label import label
 from espnet2.bench.gpu_micro import ceilings, sdpa
 from espnet2.bench.gpu_parts import depthwise, layer, stem
 from espnet2.bench.gpu_step import encode, step
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "stem": stem,
     "layer": layer,
     "encode": encode,
+    "label": label,
 }
 XEUS = REPOSITORY / "conf/pretrain/xeus.yaml"
 TINY_SHAPES = ((8, 10, 5), *((8, 3, 2),) * 4, *((8, 2, 2),) * 2)

@@ -3,10 +3,11 @@
 python3 -m espnet2.bin.bench model             # our encoder beside PyPI's espnet, one CPU thread
 python3 -m espnet2.bin.bench gpu               # training steps and their parts on this GPU
 python3 -m espnet2.bin.bench data              # index of 10^8 rows, loader, formatting
+python3 -m espnet2.bin.bench tokens            # pseudo-labels: speed, memory, beside espnet's way
 python3 -m espnet2.bin.bench model --no_save   # print only
 
-`model` and `data` need the reference in an environment of its own: tools/install.sh --with_espnet;
-`data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
+`model`, `data` and `tokens` need the reference in an environment of its own: tools/install.sh
+--with_espnet; `data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
 egs2/BENCHMARKS.md.
 """
 
@@ -26,6 +27,7 @@ KINDS = {
     "model": "our encoder beside PyPI's espnet: ratios of time and memory",
     "gpu": "training steps at XEUS size and four micro-benchmarks",
     "data": "index and plan of 10^8 rows, the loader beside lhotse and espnet, formatting",
+    "tokens": "labelling beside the teacher alone and beside espnet's way, and its memory",
 }
 RECORD = REPOSITORY / "egs2" / "BENCHMARKS.md"
 
@@ -60,7 +62,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="{model,gpu,data}")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar=f"{{{','.join(KINDS)}}}")
     for name, summary in KINDS.items():
         kind = kinds.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         kind.add_argument(

@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from espnet2.bench import gpu, gpu_step
+from espnet2.bench import gpu, gpu_label, gpu_step
 from espnet2.bench.flops import utterance_flops
 from espnet2.bench.gpu_micro import COLUMNS, Case, case_rows
 from espnet2.bench.gpu_parts import conv1d_stem, shifted_sums
@@ -86,6 +87,30 @@ def test_steps_and_encodings_are_measured_at_several_sizes():
     assert {row[2] for row in (*step.rows, *encode.rows) if row[3] == "–"} == {
         "not compiled: see --compile"
     }
+
+
+def test_labelling_is_measured_beside_the_bare_forward_and_leaves_the_precision_alone():
+    torch.set_float32_matmul_precision("high")
+    (table,) = run_tiny("label")
+    assert torch.get_float32_matmul_precision() == "high"
+    torch.set_float32_matmul_precision("highest")
+    assert [row[0] for row in table.rows] == [
+        "bare forward", "bare forward, batches of 400 s", "labelling",
+    ]  # fmt: skip
+    assert all(float(row[3]) > 0 for row in table.rows)
+    assert table.title == "labelling, 2 layers of width 32, 16 clusters"
+
+
+def test_large_batches_hold_like_lengths_each_once():
+    lengths = np.array([5, 1, 3, 2, 4]) * 16_000
+    batches = gpu_label.by_length(lengths, 6.0)
+    assert [(lengths[batch] // 16_000).tolist() for batch in batches] == [[1, 2], [3], [4], [5]]
+
+
+def test_the_mfu_of_labelling_follows_from_its_time():
+    setup = tiny_setup(peak=peak_of("NVIDIA H200"))
+    timing = Timing(median_s=0.4, first_s=7.0, peak_bytes=2**31)
+    assert gpu_label.cells_of(setup, timing, 10.0, 98.9e12) == ["400", "25", "25.0%", "2.0", "7.0"]
 
 
 def test_a_step_is_the_training_loops_own():

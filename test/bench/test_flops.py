@@ -1,13 +1,23 @@
 """The closed form of arithmetic gives the published figures, and what torch itself counts."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet2.bench import gpu
-from espnet2.bench.flops import block_flops, cnn_flops, forward_flops, utterance_flops
+from espnet2.bench.flops import (
+    block_flops,
+    cnn_flops,
+    forward_flops,
+    hubert_flops,
+    utterance_flops,
+)
+from espnet2.bench.gpu_label import TINY, WAVLABLM
 from espnet2.bench.gpu_parts import conv1d_stem
 from espnet2.ssl.factory import build_block, build_frontend, build_loss, build_model
+from espnet2.tokens.teachers.hubert_config import build_hubert
 
 FRAMES_S = 50
 
@@ -87,3 +97,21 @@ def test_backward_multiplies_twice_as_much_as_forward(tiny):
 def test_features_need_no_head(tiny):
     head = forward_flops(tiny, 24)["head"]
     assert utterance_flops(tiny, 24) - utterance_flops(tiny, 24, has_head=False) == 24 * head > 0
+
+
+def test_the_layers_of_a_hubert_cost_what_torch_counts():
+    layers, frames = build_hubert(TINY).layers, 24
+    x = torch.randn(1, frames, TINY.encoder_embed_dim)
+    few, many = (
+        hubert_flops(dataclasses.replace(TINY, encoder_num_layers=count), frames)
+        for count in (1, 1 + len(layers))
+    )
+    assert counted(lambda: [layer(x, None) for layer in layers]) == many - few
+
+
+def test_a_second_of_audio_costs_wavlablm_twice_its_weights_and_the_cnn():
+    layers = 24 * (4 * 1024**2 + 2 * 1024 * 4096)  # weights of all matrices
+    frames = 500
+    attention = 24 * 4 * frames * 1024
+    rest = cnn_flops(WAVLABLM) + 2 * 512 * 1024 + 2 * 1024 * 64 * 128
+    assert hubert_flops(WAVLABLM, frames) == frames * (2 * layers + attention + rest)
