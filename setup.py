@@ -29,17 +29,20 @@ setup(
         "recipe": [
             "matplotlib>=3.8",
             "rapidfuzz>=3",  # error rates
-            "scikit-learn>=1.3",  # k-means
-            "threadpoolctl>=3",  # k-means with a fixed number of threads
+            "faiss-cpu>=1.8",  # k-means; faiss-gpu-cu12 in its place uses a GPU
             "tensorboard>=2.14",
             "submitit>=1.5",  # --cluster slurm
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
+        "hf": ["transformers>=5"],  # teacher hf: Hugging Face's HuBERT, WavLM, wav2vec 2.0, w2v-BERT
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "test": [
             "lhotse>=1.30",
             "urllib3",
+            "transformers>=5",
+            "scikit-learn>=1.3",  # the peer of k-means, and codebooks of other programs
+            "joblib>=1.3",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",

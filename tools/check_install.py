@@ -30,13 +30,14 @@ REQUIRED = {
     "tqdm": "progress bars",
 }
 OPTIONAL = {
-    "scikit-learn": "stage 4: k-means",
-    "threadpoolctl": "stage 4: k-means on a fixed number of threads",
+    "faiss-cpu": "stage 4: k-means",
     "rapidfuzz": "stage 12: error rates",
     "matplotlib": "stages 5, 8 and 13: plots",
     "tensorboard": "stage 8: TensorBoard curves",
     "submitit": "--cluster slurm",
     "lhotse": "stage 1: corpora of kind lhotse",
+    "transformers": "stages 4 and 5: teacher hf",
+    "joblib": "codebooks of scikit-learn, for convert_codebook",
     "espeakng-loader": "mini recipe, stage 1: synthetic voices",
     "unicode-rbnf": "mini recipe, stage 1: texts where no Debian package can be had",
     "torchaudio": "comparisons with torchaudio's models; nothing in the recipes",
