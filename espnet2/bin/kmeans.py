@@ -8,7 +8,6 @@ Features are streamed: nothing but the sampled frames is kept, and in memory onl
 up to --nj threads, or a GPU where --ngpu is given and faiss was built for one.
 """
 
-import os
 from pathlib import Path
 
 from espnet2.data.index import index_json
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             "config": to_dict(config),
             "seed": seed,
             "device": "cuda" if args.ngpu else "cpu",
-            "threads": min(args.nj, len(os.sched_getaffinity(0))),
+            "threads": args.nj,
         },
         marker=args.out / ".codebook.done",
         inputs=[index_json(args.index), *teacher_files(config.teacher, config.teacher_conf)],

@@ -39,7 +39,8 @@ def convert_codebook(file: Path, out: Path, config: TokensConfig, trust: bool = 
     if (out / FILE).exists():
         raise ConfigError(f"{out} holds a codebook already; remove it, or give another folder")
     found = read_centroids(file, trust)
-    centroids = np.ascontiguousarray(found, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+        centroids = np.ascontiguousarray(found, dtype=np.float32)
     try:
         Codebook(centroids=centroids, teacher={})
     except DataError as error:
@@ -114,8 +115,10 @@ def read_safetensors(file: Path) -> np.ndarray:
     """The tensor of a .safetensors file."""
     try:
         return only(file, load_file(file))
-    except SafetensorError as error:
-        raise DataError(f"{file}: not a readable safetensors file: {error}") from None
+    except (SafetensorError, TypeError) as error:  # TypeError: bfloat16
+        raise DataError(
+            f"{file}: not a readable safetensors file of float16, float32 or float64: {error}"
+        ) from None
 
 
 def only(file: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -11,6 +11,7 @@ No cluster was dead in either. k-means++ and AFK-MC² as the start gave no lower
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ def fit_codebook(
     started = time.monotonic()
     frames = gather(teacher, opened, sample, config.batch_seconds)
     gathered = time.monotonic()
-    fit = fit_centroids(frames, config, seed, device, threads)
+    cores = len(os.sched_getaffinity(0))  # of the machine that fits, not of the one that asked
+    fit = fit_centroids(frames, config, seed, device, min(threads, cores))
     log(
         f"{config.num_clusters} clusters of {teacher.dim} dimensions, {fit.dead} dead, inertia "
         f"{fit.inertia_curve[0]:.5g} -> {fit.inertia_curve[-1]:.5g} a frame; read "

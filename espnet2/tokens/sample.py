@@ -211,8 +211,9 @@ def gather(teacher: Teacher, index: Index, sample: Sample, batch_seconds: float)
     kept = np.empty((len(sample.frames), teacher.dim), dtype=np.float32)
     for batch in stream_frames(teacher, index, sample.rows, batch_seconds):
         numbers = np.searchsorted(sample.rows, batch.rows)
-        first, counts = sample.firsts[numbers], np.diff(sample.firsts)[numbers]
-        places = runs(first, counts)
+        firsts = sample.firsts[numbers]
+        counts = sample.firsts[numbers + 1] - firsts
+        places = runs(firsts, counts)
         begins = np.cumsum(batch.frames.lengths) - batch.frames.lengths
         wanted = np.repeat(begins, counts) + sample.frames[places]
         values = batch.frames.values

@@ -4,6 +4,8 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import save_file
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from tiny_tokens import make_set
@@ -126,6 +128,9 @@ def refusal(tmp_path, name, clusters=5, *more):
 def test_files_that_are_no_codebook_are_one_sentence_each(tmp_path):
     np.save(tmp_path / "wide.npy", np.zeros((5, 40)))
     np.save(tmp_path / "nan.npy", np.full((5, 39), np.nan))
+    np.save(tmp_path / "huge.npy", np.full((5, 39), 1e300))
+    bfloat16 = {"centroids": torch.zeros(5, 39, dtype=torch.bfloat16)}
+    safetensors.torch.save_file(bfloat16, tmp_path / "bfloat16.safetensors")
     np.save(tmp_path / "ids.npy", np.zeros((5, 39), dtype=np.int64))
     np.save(tmp_path / "flat.npy", np.zeros(39))
     np.savez(tmp_path / "two.npz", a=CENTROIDS, b=CENTROIDS)
@@ -143,6 +148,8 @@ def test_files_that_are_no_codebook_are_one_sentence_each(tmp_path):
         "good.npy: has 5 centroids, section tokens asks for 100; set num_clusters: 5"
     )
     assert refusal(tmp_path, "nan.npy").startswith("nan.npy: 5 of 5 centroids are not finite")
+    assert refusal(tmp_path, "huge.npy").startswith("huge.npy: 5 of 5 centroids are not finite")
+    assert "file of float16, float32 or float64" in refusal(tmp_path, "bfloat16.safetensors")
     assert refusal(tmp_path, "ids.npy") == (
         "ids.npy: centroids must be floating-point numbers, got int64"
     )
