@@ -41,12 +41,15 @@ class NearestCentroid:
         # (N, K): half the squared distance, less half the frame's square
         cost = torch.addmm(self._half_norms, frames, self._columns, alpha=-1)
         least, best = cost.min(dim=1)  # (N,), (N,)
-        is_near = cost <= (least + 2 * self.rounding(frames))[:, None]  # may be the nearest
-        contested = torch.nonzero(is_near.sum(dim=1) > 1)[:, 0]
+        limit = least + 2 * self.rounding(frames)  # up to here a centroid may be the nearest
+        cost.scatter_(1, best[:, None], torch.inf)  # so that the next least is the second
+        contested = torch.nonzero(cost.amin(dim=1) <= limit)[:, 0]
         ids = best.cpu().numpy()
         if len(contested):
+            is_near = cost[contested] <= limit[contested, None]
+            is_near.scatter_(1, best[contested, None], True)
             ids[contested.cpu().numpy()] = measured(
-                frames[contested].cpu().numpy(), self.centroids, is_near[contested].cpu().numpy()
+                frames[contested].cpu().numpy(), self.centroids, is_near.cpu().numpy()
             )
         return ids
 
