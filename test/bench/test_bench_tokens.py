@@ -22,11 +22,10 @@ from espnet2.bench.tokens_sides import (
     check_text,
     our_steps,
     ours_on_disk,
-    their_steps,
     time_row,
 )
 from espnet2.bench.tokens_speed import NEAREST, measured_row, where, worker
-from espnet2.bench.tokens_teachers import TINY_NETWORK, e_branchformer, hubert, mfcc
+from espnet2.bench.tokens_teachers import TINY_NETWORK, e_branchformer, hubert
 from espnet2.bin.bench import main
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
@@ -203,15 +202,6 @@ def test_features_are_not_on_our_disk(ours):
     assert set(sizes) == set(FILES)
     assert sizes["features"] == 0
     assert sizes["codebook"] > 16 * 32 * 4
-
-
-@pytest.mark.peer
-@pytest.mark.skipif(not PEER_PYTHON.is_file(), reason="no tools/espnet_venv")
-def test_espnet_labels_mfcc_twice_as_often(audio, tmp_path):
-    their_steps(mfcc(), audio, tmp_path / "espnet", PEER_PYTHON)
-    check_text(audio, tmp_path / "espnet" / "text", 2)
-    with pytest.raises(DataError, match=r"\d+ labels for \d+ frames"):
-        check_text(audio, tmp_path / "espnet" / "text", 1)
 
 
 @pytest.mark.peer
