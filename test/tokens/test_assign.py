@@ -24,11 +24,11 @@ def exact(frames, centroids):
     return np.array([np.square(wide - frame).sum(axis=1).argmin() for frame in frames])
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
-def test_the_nearest_centroid_is_the_exact_one(scale):
+@pytest.mark.parametrize(("scale", "shared"), [(1e-3, 0), (1, 0), (300, 0), (1, 1000), (1, -1e6)])
+def test_the_nearest_centroid_is_the_exact_one(scale, shared):
     rng = np.random.default_rng(0)
-    centroids = (scale * rng.standard_normal((50, 39))).astype(np.float32)
-    frames = (scale * rng.standard_normal((400, 39))).astype(np.float32)
+    centroids = (scale * rng.standard_normal((50, 39)) + shared).astype(np.float32)
+    frames = (scale * rng.standard_normal((400, 39)) + shared).astype(np.float32)
     np.testing.assert_array_equal(nearest(frames, centroids), exact(frames, centroids))
 
 
