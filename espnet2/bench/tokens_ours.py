@@ -39,8 +39,8 @@ PARTS = {
     "decode": [("index/index.py", "audio")],
     "forward": [("teachers/network.py", "frames"), ("teachers/mfcc.py", "frames")],
     "nearest": [("tokens/nearest.py", "__call__")],
-    "count": [("tokens/quality.py", "add")],
-    "write": [("data/labels.py", "write_labels"), ("tokens/quality.py", "save_counts")],
+    "count": [("tokens/quality/counts.py", "add")],
+    "write": [("data/labels.py", "write_labels"), ("tokens/quality/counts.py", "save_counts")],
     "load": [("teachers/registry.py", "shared_teacher"), ("tokens/codebook.py", "load_codebook")],
 }
 

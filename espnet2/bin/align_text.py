@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from espnet2.data.index import Index
-from espnet2.tokens.aligner import align_text
+from espnet2.tokens.align.aligner import align_text
 from espnet2.utils.cli import run_main
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log

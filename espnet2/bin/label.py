@@ -18,7 +18,7 @@ from espnet2.data.index import Index, ShardRows, index_json
 from espnet2.data.labels import SIDECAR, labels_file
 from espnet2.tokens.codebook import FILE, load_codebook
 from espnet2.tokens.config import TokensConfig
-from espnet2.tokens.quality import counts_file
+from espnet2.tokens.quality.counts import counts_file
 from espnet2.tokens.teachers.registry import teacher_files
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict

@@ -17,13 +17,13 @@ from typing import Any
 
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelStore
-from espnet2.tokens.agreement import agreement
-from espnet2.tokens.aligner import align_text
-from espnet2.tokens.alignment import SILENCE, Tokens
-from espnet2.tokens.purity import count_joint, figures
-from espnet2.tokens.quality import count_labels, summary
-from espnet2.tokens.quality_plots import reference_page
-from espnet2.tokens.quality_tables import report
+from espnet2.tokens.align.aligner import align_text
+from espnet2.tokens.quality.agreement import agreement
+from espnet2.tokens.quality.counts import count_labels, summary
+from espnet2.tokens.quality.ctm import SILENCE, Tokens
+from espnet2.tokens.quality.plots import reference_page
+from espnet2.tokens.quality.purity import count_joint, figures
+from espnet2.tokens.quality.tables import report
 from espnet2.utils.cli import run_main
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json, write_text

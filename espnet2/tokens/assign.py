@@ -9,7 +9,7 @@ from espnet2.data.labels import check_size, write_labels
 from espnet2.tokens.codebook import check_teacher, load_codebook
 from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.nearest import NearestCentroid
-from espnet2.tokens.quality import Counts, save_counts
+from espnet2.tokens.quality.counts import Counts, save_counts
 from espnet2.tokens.stream import stream_frames
 from espnet2.tokens.teachers.registry import shared_teacher
 from espnet2.utils.errors import DataError

@@ -5,8 +5,8 @@ from pathlib import Path
 from espnet2.data.index import Index
 from espnet2.data.labels import LabelsInfo, check_size, labels_file, write_info
 from espnet2.tokens.codebook import Codebook, load_codebook
-from espnet2.tokens.quality import Counts, judge, load_counts, save_histograms, summary
-from espnet2.tokens.quality_plots import label_page
+from espnet2.tokens.quality.counts import Counts, judge, load_counts, save_histograms, summary
+from espnet2.tokens.quality.plots import label_page
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log

@@ -15,7 +15,7 @@ from espnet2.data.duplicates import scratch
 from espnet2.data.export_kaldi import rows_in_c_order
 from espnet2.data.index import Index
 from espnet2.data.labels import DTYPE, LabelStore, labels_file, write_labels
-from espnet2.tokens.quality import Counts, save_counts
+from espnet2.tokens.quality.counts import Counts, save_counts
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path
 from espnet2.utils.logs import log

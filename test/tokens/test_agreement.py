@@ -8,7 +8,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from tiny_labels import table_of, write_set
 from tiny_tokens import make_set
 
-from espnet2.tokens.agreement import agreement, matched, nmi
+from espnet2.tokens.quality.agreement import agreement, matched, nmi
 
 TABLES = arrays(np.int64, (4, 6), elements=st.integers(0, 9)).filter(lambda table: table.any())
 

@@ -3,8 +3,8 @@
 import pytest
 from sung_letters import PITCH_HZ, choir, make_sung, read_ctm, sing, write_text
 
-from espnet2.tokens import aligner
-from espnet2.tokens.aligner import align_text, spelled
+from espnet2.tokens.align import aligner
+from espnet2.tokens.align.aligner import align_text, spelled
 from espnet2.utils.errors import DataError
 
 

@@ -76,7 +76,7 @@ def test_dead_clusters_stop_the_stage_after_the_report(labelled, monkeypatch):
     tmp_path, index = labelled
     for shard in index.each_shard():
         assert labels_file(tmp_path / "labels", shard.name).exists()
-    monkeypatch.setattr("espnet2.tokens.quality.FRAMES_TO_JUDGE", 1)
+    monkeypatch.setattr("espnet2.tokens.quality.counts.FRAMES_TO_JUDGE", 1)
     monkeypatch.setattr("espnet2.tokens.finish.summary", lambda c: {**BAD, "frames": 10**6})
     with pytest.raises(DataError, match="3 of 5 clusters have no frame"):
         finish(tmp_path, index)

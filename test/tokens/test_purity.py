@@ -7,9 +7,9 @@ from sklearn.metrics import mutual_info_score
 from tiny_labels import table_of, write_ctm, write_set
 from tiny_tokens import make_set
 
-from espnet2.tokens.alignment import Tokens
-from espnet2.tokens.cells import MERGE_AT, Cells
-from espnet2.tokens.purity import (
+from espnet2.tokens.quality.cells import MERGE_AT, Cells
+from espnet2.tokens.quality.ctm import Tokens
+from espnet2.tokens.quality.purity import (
     Joint,
     count_joint,
     figures,

@@ -6,10 +6,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tiny_labels import table_of
 
-from espnet2.tokens import quality_plots
-from espnet2.tokens.purity import Joint, figures
-from espnet2.tokens.quality import Counts, summary
-from espnet2.tokens.quality_plots import (
+from espnet2.tokens.quality import plots
+from espnet2.tokens.quality.counts import Counts, summary
+from espnet2.tokens.quality.plots import (
     draw_joint,
     draw_languages,
     draw_pnmi,
@@ -18,6 +17,7 @@ from espnet2.tokens.quality_plots import (
     label_page,
     reference_page,
 )
+from espnet2.tokens.quality.purity import Joint, figures
 
 
 def counted(languages, clusters=16, frames=200):
@@ -40,7 +40,7 @@ def test_a_page_has_a_row_for_every_language_up_to_a_limit(tmp_path, monkeypatch
     label_page(tmp_path / "many.png", counts, summary(counts))
     many = image_of(tmp_path / "many.png")
     assert many.shape[1] == 1500
-    monkeypatch.setattr(quality_plots, "MAX_LANGUAGES", 5)
+    monkeypatch.setattr(plots, "MAX_LANGUAGES", 5)
     label_page(tmp_path / "few.png", counts, summary(counts))
     assert image_of(tmp_path / "few.png").shape[0] < many.shape[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.png", "many.png"]

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from espnet2.tokens import viterbi
-from espnet2.tokens.viterbi import Chain, best_paths, groups
+from espnet2.tokens.align import viterbi
+from espnet2.tokens.align.viterbi import Chain, best_paths, groups
 
 
 def chain(frames, letters, seed):

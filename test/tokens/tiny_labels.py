@@ -3,7 +3,7 @@
 import numpy as np
 
 from espnet2.data.labels import LabelsInfo, LabelStore, labels_file, write_info, write_labels
-from espnet2.tokens.cells import Table
+from espnet2.tokens.quality.cells import Table
 
 
 def write_set(index, folder, ids_of, num_clusters=8):

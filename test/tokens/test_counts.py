@@ -3,7 +3,7 @@ import pytest
 from tiny_labels import write_set
 from tiny_tokens import make_set
 
-from espnet2.tokens.quality import (
+from espnet2.tokens.quality.counts import (
     Counts,
     count_labels,
     divergence,

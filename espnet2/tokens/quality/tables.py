@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from espnet2.tokens.purity import MEASURES
+from espnet2.tokens.quality.purity import MEASURES
 
 HEADS = ("phone purity", "cluster purity", "PNMI", "shuffled", "exchanged")
 NOTE = (

@@ -30,7 +30,7 @@ from espnet2.data.external_sort import sorted_lines
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ
 from espnet2.data.index import Index
 from espnet2.data.kaldi.tables import Problems, SortedTable, entries, in_order, without_repeats
-from espnet2.tokens.hmm import STATES_A_LETTER, Segment, Spoken, train
+from espnet2.tokens.align.hmm import STATES_A_LETTER, Segment, Spoken, train
 from espnet2.tokens.teachers.registry import build_teacher
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from espnet2.tokens.viterbi import Chain, Path, best_paths, groups
+from espnet2.tokens.align.viterbi import Chain, Path, best_paths, groups
 
 SILENCE, STATES_A_LETTER = 0, 2
 ROUNDS = 8

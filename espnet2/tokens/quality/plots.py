@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from espnet2.tokens.cells import Table
-from espnet2.tokens.quality import Counts
+from espnet2.tokens.quality.cells import Table
+from espnet2.tokens.quality.counts import Counts
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import atomic_path
 

@@ -10,9 +10,9 @@ from scipy.sparse import csr_array, eye_array, hstack
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from espnet2.data.labels import LabelStore
-from espnet2.tokens.cells import Cells, Table
-from espnet2.tokens.purity import ID_BITS, information
-from espnet2.tokens.quality import entropy, shard_ids
+from espnet2.tokens.quality.cells import Cells, Table
+from espnet2.tokens.quality.counts import entropy, shard_ids
+from espnet2.tokens.quality.purity import ID_BITS, information
 
 
 def agreement(one: LabelStore, other: LabelStore) -> dict[str, Any]:

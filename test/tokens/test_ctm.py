@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_tokens import make_set
 
-from espnet2.tokens.alignment import (
+from espnet2.tokens.quality.ctm import (
     SILENT,
     UNCOVERED,
     Aligned,

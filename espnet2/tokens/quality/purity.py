@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from espnet2.data.labels import LabelStore
-from espnet2.tokens.alignment import SILENT, UNCOVERED, Coverage, Tokens, aligned_rows
-from espnet2.tokens.cells import Cells, Table
-from espnet2.tokens.quality import entropy
+from espnet2.tokens.quality.cells import Cells, Table
+from espnet2.tokens.quality.counts import entropy
+from espnet2.tokens.quality.ctm import SILENT, UNCOVERED, Coverage, Tokens, aligned_rows
 from espnet2.utils.errors import DataError
 from espnet2.utils.seeding import rng_for
 
