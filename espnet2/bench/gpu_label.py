@@ -93,10 +93,9 @@ def label_rows(
     """One row a way."""
     setup.clear()
     teacher = RandomTeacher(config, setup.device)
-    codebook = np.random.default_rng(0).standard_normal((clusters, teacher.dim), dtype=np.float32)
-    nearest = NearestCentroid(codebook, teacher.device)
     audio = random_audio(*((TINY_AUDIO_S, TINY_LENGTHS_S) if setup.is_tiny else
                            (AUDIO_S, LENGTHS_S)))  # fmt: skip
+    nearest = NearestCentroid(some_frames(teacher, audio, clusters), teacher.device)
     lengths = np.array([len(signal) for signal in audio])
     flops = sum(hubert_flops(config, num_frames(int(n))) for n in lengths)
     seconds = f"{lengths.sum() / SAMPLE_RATE_HZ:,.0f} s"
@@ -141,6 +140,15 @@ def random_audio(seconds: float, lengths_s: tuple[float, float]) -> list[np.ndar
         audio.append(noise[start : start + samples])
         have += samples
     return audio
+
+
+def some_frames(teacher: RandomTeacher, audio: list[np.ndarray], count: int) -> np.ndarray:
+    """(count, D) frames of the teacher, to be the centroids: as far apart as its frames are."""
+    used, frames = 0, 0
+    while frames < 2 * count and used < len(audio):
+        frames, used = frames + num_frames(len(audio[used])), used + 1
+    values = teacher.frames(audio[:used]).values.cpu().numpy()
+    return values[np.linspace(0, len(values) - 1, count).astype(np.int64)]
 
 
 def by_length(lengths: np.ndarray, batch_s: float) -> list[np.ndarray]:

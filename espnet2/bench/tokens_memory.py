@@ -17,8 +17,7 @@ from espnet2.bench.tokens_speed import worker
 from espnet2.bench.tokens_teachers import mfcc
 from espnet2.utils.logs import log
 
-HOURS, TINY_HOURS = (0.25, 1.0, 4.0), (0.005, 0.01, 0.02)
-SHARD_HOURS = 0.25  # of audio, as a share of the smallest corpus in a tiny run
+HOURS, TINY_HOURS = (0.25, 1.0, 4.0), (0.005, 0.01, 0.02)  # the smallest is also a shard
 FRAMES_SHARE = 0.8  # of the smallest corpus: what k-means keeps of any
 FRAMES_AN_HOUR = 180_000
 

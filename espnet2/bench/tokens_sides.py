@@ -2,13 +2,13 @@
 
 There, HuBERT's recipe writes the features of all audio, fits k-means on all of them in memory, and
 reads them once more for the labels. Here k-means and labels each let the audio stream through the
-teacher. Every step runs in a fresh process; one after the other, first ours.
+teacher. Every step runs in a fresh process; one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from espnet2.bench.model import Answer, duration, waited
@@ -41,8 +41,8 @@ def side_tables(args: argparse.Namespace, scratch: Path) -> list[Table]:
     ):
         folder = scratch / teacher.name
         audio = make_set(folder / "speech", args.dump, *(TINY_S if args.tiny else size))
-        ours = our_steps(teacher, audio, folder / "ours")
         peer = their_steps(teacher, audio, folder / "espnet", args.peer_python.absolute())
+        ours = our_steps(teacher, audio, folder / "ours")
         check_text(audio, folder / "ours" / "text", 1)
         check_text(audio, folder / "espnet" / "text", LABELS_A_FRAME.get(teacher.name, 1))
         spreads = spread(teacher, audio, folder) if teacher.name != "mfcc" else None
@@ -132,8 +132,8 @@ def table_of(
     ]
     total = tuple(sum(row[side] or 0.0 for row in times) for side in (1, 2))
     written = ours_on_disk(folder / "ours"), {
-        kind: sum((folder / "espnet" / name).stat().st_size for name in names)
-        for kind, names in FILES.items()
+        kind: sum((folder / "espnet" / file).stat().st_size for file in files)
+        for kind, files in FILES.items()
     }  # fmt: skip
     steps = ours["fit"], ours["label"], peer["dump"], peer["learn"], peer["label"]
     return Table(
@@ -179,7 +179,9 @@ def bytes_row(what: str, ours: float, peer: float) -> tuple[str, ...]:
     return what, *(f"{size / 2**20:,.2f} MiB" for size in (ours, peer)), f"{ours / peer:.2g} of it"
 
 
-def memory_row(what: str, steps: tuple[Answer, ...], size: object) -> tuple[str, ...]:
+def memory_row(
+    what: str, steps: tuple[Answer, ...], size: Callable[[Answer], int]
+) -> tuple[str, ...]:
     """A row of the largest sizes among our two steps and the reference's three."""
     return bytes_row(what, *(max(map(size, part)) for part in (steps[:2], steps[2:])))
 

@@ -92,7 +92,8 @@ def test_a_shards_labels_are_those_of_its_utterances_alone_for_any_batch_size(tm
         (None, 13, "centroids have 13 dimensions, the teacher's frames 39"),
         ({"teacher": "mfcc", "layer": 0, "normalise": "none"}, 39,
          "normalise was 'none' when it was fitted, is 'mean' now"),
-        ({"teacher": "xeus", "layer": 12}, 39, "another teacher: teacher was 'xeus' when it was fitted"),
+        ({"teacher": "xeus", "layer": 12}, 39,
+         "another teacher: teacher was 'xeus' when it was fitted"),
     ],
 )  # fmt: skip
 def test_a_codebook_of_another_teacher_is_refused(tmp_path, identity, dim, message):
