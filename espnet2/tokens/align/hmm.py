@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from espnet2.tokens.align.viterbi import Chain, Path, best_paths, groups
+from espnet2.tokens.align.viterbi import BestPath, Chain, best_paths, groups
 
 SILENCE, STATES_A_LETTER = 0, 2
 ROUNDS = 8
@@ -133,7 +133,7 @@ def flat_start(utterance: Spoken, states: np.ndarray) -> np.ndarray:
 
 def paths(
     models: Models, utterances: Sequence[Spoken]
-) -> Iterator[tuple[Spoken, np.ndarray, Path]]:
+) -> Iterator[tuple[Spoken, np.ndarray, BestPath]]:
     """Each utterance with its states (S,) and its best path, in groups by length."""
     states = [states_of(u.words, models.letters) for u in utterances]
     sizes = [(len(u.frames), len(own)) for u, own in zip(utterances, states, strict=True)]
@@ -157,7 +157,7 @@ def log_likelihoods(models: Models, frames: np.ndarray) -> np.ndarray:
     return (likelihoods - 0.5 * constant.sum(axis=1)).astype(np.float32)
 
 
-def segments(utterance: Spoken, states: np.ndarray, path: Path) -> list[Segment]:
+def segments(utterance: Spoken, states: np.ndarray, path: BestPath) -> list[Segment]:
     """The letters and silences that a path goes through, in order."""
     begins = (states == SILENCE) | ((states - 1) % STATES_A_LETTER == 0)  # (S,)
     units = np.cumsum(begins)[path.states] - 1  # (T,)

@@ -27,7 +27,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Path:
+class BestPath:
     """The best way through a chain."""
 
     states: np.ndarray  # (T,) int64   ascending in steps of 0, 1, or 2 over an optional one
@@ -48,7 +48,7 @@ def groups(sizes: list[tuple[int, int]]) -> Iterator[list[int]]:
         yield group
 
 
-def best_paths(chains: list[Chain]) -> list[Path]:
+def best_paths(chains: list[Chain]) -> list[BestPath]:
     """The best path of every chain of a group."""
     sizes = np.array([len(chain.is_optional) for chain in chains])
     starts = np.cumsum(sizes) - sizes
@@ -106,7 +106,7 @@ def before(values: np.ndarray, by: int) -> np.ndarray:
     return moved
 
 
-def trace(entered: np.ndarray, last: np.ndarray, frames: int) -> Path:
+def trace(entered: np.ndarray, last: np.ndarray, frames: int) -> BestPath:
     """One utterance's path, followed back from its last state or the one before.
 
     entered: (L, S) of ``search``; last: (S,) scores at the end.
@@ -116,4 +116,4 @@ def trace(entered: np.ndarray, last: np.ndarray, frames: int) -> Path:
     for t in range(frames - 1, -1, -1):
         states[t] = state
         state -= int(entered[t, state])
-    return Path(states=states, score=score)
+    return BestPath(states=states, score=score)

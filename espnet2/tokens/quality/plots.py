@@ -10,6 +10,7 @@ import numpy as np
 
 from espnet2.tokens.quality.cells import Table
 from espnet2.tokens.quality.counts import Counts
+from espnet2.tokens.quality.tables import figure_text
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import atomic_path
 
@@ -191,8 +192,3 @@ def drawable(token: str) -> str:
     font = get_font(findfont(FontProperties()))
     has_all = all(font.get_char_index(ord(letter)) for letter in token)
     return token if has_all else " ".join(f"{ord(letter):04X}" for letter in token)
-
-
-def figure_text(value: float | None) -> str:
-    """A figure with three decimals; a dash for one that cannot be had."""
-    return "–" if value is None else f"{value:.3f}"

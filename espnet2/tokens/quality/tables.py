@@ -89,7 +89,7 @@ def agreement_parts(pairs: list[dict[str, Any]]) -> list[str]:
     if not pairs:
         return []
     rows = [
-        (pair["labels"][0], pair["labels"][1], f"{pair['frames']:,}", text(pair["nmi"]),
+        (pair["labels"][0], pair["labels"][1], f"{pair['frames']:,}", figure_text(pair["nmi"]),
          f"{pair['matched']:.1%}")
         for pair in pairs
     ]  # fmt: skip
@@ -112,10 +112,10 @@ def language_table(sets: dict[str, dict[str, Any]]) -> str:
 
 def texts(row: dict[str, Any]) -> list[str]:
     """The measures of a row."""
-    return [text(row[name]) for name in MEASURES]
+    return [figure_text(row[name]) for name in MEASURES]
 
 
-def text(value: float | None) -> str:
+def figure_text(value: float | None) -> str:
     """A figure with three decimals; a dash for one that cannot be had."""
     return "–" if value is None else f"{value:.3f}"
 
