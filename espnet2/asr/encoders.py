@@ -103,7 +103,7 @@ class SSLEncoder:
     def layers(self, speech: Tensor, lengths: list[int]) -> tuple[list[Tensor], list[int]]:
         """L tensors (B, T, D) and the frames of each utterance."""
         feats, frames = self.model.frontend(speech, lengths)
-        feats = feats[:, : max(frames)]
+        feats = feats[:, : max(frames)]  # the grid's last frames are nobody's
         padding = padding_for(frames, feats.shape[1], feats.device)
         x = self.model.project(feats, padding)
         return [x, *self.model.states(x, padding, use_final_output=False)], frames

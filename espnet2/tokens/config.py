@@ -23,7 +23,8 @@ class TokensConfig:
     """Settings of the stages kmeans and label."""
 
     teacher: str = "mfcc"
-    """Name of a teacher: "mfcc" (first iteration) or "xeus" (any exported model; later ones)."""
+    """Name of a teacher: "mfcc" (HuBERT's first iteration), "xeus" (a model of SSLTask; later
+    ones), "wavlablm" (a HuBERT that ESPnet trained) or "hf" (a Hugging Face folder)."""
 
     teacher_conf: dict[str, Any] = field(default_factory=dict)
     """Settings of that teacher; see its config class in espnet2/tokens/teachers."""

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-PACKAGES = ("torch", "numpy", "scipy", "soundfile", "soxr", "scikit-learn", "pyarrow")
+PACKAGES = ("torch", "numpy", "scipy", "soundfile", "soxr", "transformers", "pyarrow")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
