@@ -174,6 +174,14 @@ def test_frames_are_spread_evenly(total, count):
         assert (positions * 7 // 1000).tolist() == list(range(7))
 
 
+def test_any_frame_of_a_part_may_be_the_chosen_one():
+    firsts = np.array([spread(1000, 20, seed)[0] for seed in range(400)])
+    often = np.bincount(firsts, minlength=50)  # 8 each, with a deviation of 2.8
+    assert len(often) == 50
+    assert often.min() > 0
+    assert often.max() < 8 + 5 * 2.8
+
+
 def test_the_gathered_frames_are_the_chosen_ones_for_any_batch_size(tmp_path):
     index = make_set(tmp_path)
     teacher = MfccTeacher(MfccConfig())
