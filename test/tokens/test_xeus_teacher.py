@@ -82,3 +82,36 @@ def test_the_identity_is_layer_and_weights_not_the_path(checkpoint, tmp_path):
 def test_a_missing_layer_is_refused(checkpoint, layer):
     with pytest.raises(ConfigError, match=f"layer must be 1 to 3 for .*model.pth, got {layer}"):
         build_teacher("xeus", {"checkpoint": str(checkpoint[0]), "layer": layer})
+
+
+def test_a_fingerprint_covers_the_configuration_wherever_it_lies(checkpoint, tmp_path):
+    # As our experiments have it: exp/ssl_mini/config.yaml, exp/ssl_mini/intermediate/step_1.pth.
+    (tmp_path / "intermediate").mkdir()
+    path = (tmp_path / "model.pth").rename(tmp_path / "intermediate/step_1.pth")
+    settings = {"checkpoint": str(path), "layer": 2}
+    assert teacher_files("xeus", settings) == [path, tmp_path / "config.yaml"]
+    assert build_teacher("xeus", settings).dim == 16
+    only = (tmp_path / "config.yaml").rename(path.parent / "released.yaml")
+    assert teacher_files("xeus", settings) == [path, only]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("xeus", {"checkpoint": None, "layer": 2}, "checkpoint must be Path, got None"),
+        ("hf", {"model": 3, "layer": 2}, "model must be Path, got 3"),
+        ("wavlablm", {"layer": 2}, "teacher_conf: checkpoint is required"),
+        ("xeus", {"checkpoint": "a/b.pth", "layer": 2}, "checkpoint: a/b.pth: no such file"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_work(name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        teacher_files(name, settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("name", ["mfcc", "xeus"])
+def test_without_a_gpu_asking_for_one_is_refused_in_one_line(checkpoint, name):
+    settings = {} if name == "mfcc" else {"checkpoint": str(checkpoint[0]), "layer": 2}
+    with pytest.raises(ConfigError, match="--ngpu: torch finds no GPU here; leave the option out"):
+        build_teacher(name, settings, "cuda")

@@ -6,6 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from espnet2.ssl.config import config_beside
 from espnet2.tokens.teachers.base import Teacher
 from espnet2.tokens.teachers.hf_folder import model_files
 from espnet2.utils.config import from_dict, guess
@@ -23,13 +26,21 @@ def build_teacher(name: str, settings: dict[str, Any], device: str = "cpu") -> T
     """The teacher ``name`` with its ``teacher_conf``.
 
     Raises:
-        ConfigError: an unknown name or setting, with a guess.
+        ConfigError: an unknown name or setting, with a guess; a GPU where there is none.
     """
+    config = teacher_config(name, settings)
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--ngpu: torch finds no GPU here; leave the option out to use the CPU")
+    module_name, teacher, _ = TEACHERS[name]
+    return getattr(importlib.import_module(module_name), teacher)(config, device)
+
+
+def teacher_config(name: str, settings: dict[str, Any]) -> Any:
+    """``teacher_conf`` as the settings of the teacher ``name``; raises ConfigError."""
     check_name(name)
-    module_name, teacher, config = TEACHERS[name]
+    module_name, _, config = TEACHERS[name]
     module = importlib.import_module(module_name)
-    values = from_dict(getattr(module, config), settings, "tokens: teacher_conf")
-    return getattr(module, teacher)(values, device)
+    return from_dict(getattr(module, config), settings, "tokens: teacher_conf")
 
 
 def shared_teacher(name: str, settings: dict[str, Any], device: str) -> Teacher:
@@ -51,11 +62,16 @@ def check_name(name: str) -> None:
 
 
 def teacher_files(name: str, settings: dict[str, Any]) -> list[Path]:
-    """Files whose content decides the teacher's frames, for a unit's fingerprint."""
-    check_name(name)
-    if name == "hf" and "model" in settings:
-        return model_files(Path(settings["model"]))
-    if "checkpoint" not in settings:
+    """Files whose content decides the teacher's frames, for a unit's fingerprint.
+
+    Raises:
+        ConfigError: an unknown name or setting, or a file is missing.
+    """
+    config = teacher_config(name, settings)
+    if hasattr(config, "model"):
+        return model_files(config.model)
+    if not hasattr(config, "checkpoint"):
         return []
-    checkpoint = Path(settings["checkpoint"])
-    return [checkpoint, checkpoint.parent / "config.yaml"]
+    if not config.checkpoint.is_file():
+        raise ConfigError(f"tokens: teacher_conf: checkpoint: {config.checkpoint}: no such file")
+    return [config.checkpoint, config_beside(config.checkpoint)]
