@@ -9,6 +9,7 @@ from torch import Tensor
 
 CPU_ELEMENTS = 2**20  # of the (frames, clusters) matrix at a time: 4 MiB, so it stays in cache
 GPU_ELEMENTS = 2**25
+MEASURED_ELEMENTS = 2**20  # float64 numbers of candidates at a time: 8 MiB
 
 
 class NearestCentroid:
@@ -74,7 +75,10 @@ def measured(
 
     ``rows``, ``ids``: (P,) numbers of a frame (C, D) and of a candidate (K, D); none lacks one.
     """
-    distance = np.square(frames[rows].astype(np.float64) - centroids[ids]).sum(axis=1)  # (P,)
+    distance, size = np.empty(len(rows)), max(MEASURED_ELEMENTS // centroids.shape[1], 1)  # (P,)
+    for part in (slice(start, start + size) for start in range(0, len(rows), size)):
+        difference = frames[rows[part]].astype(np.float64) - centroids[ids[part]]
+        distance[part] = np.square(difference).sum(axis=1)
     order = np.lexsort((ids, distance, rows))
     firsts = np.unique(rows[order], return_index=True)[1]
     return ids[order[firsts]]

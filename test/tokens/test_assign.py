@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,20 @@ def test_labels_do_not_depend_on_how_many_frames_come_together(monkeypatch):
     np.testing.assert_array_equal(nearest(frames, centroids), whole)
     assert CPU_ELEMENTS > 64 * 10
     assert nearest(frames[:0], centroids).tolist() == []
+
+
+def test_as_many_candidates_as_there_may_be_are_measured_in_little_memory():
+    rng = np.random.default_rng(4)
+    centroids = np.repeat(rng.standard_normal((2, 128)), 50, axis=0).astype(np.float32)
+    frames = rng.standard_normal((1000, 128)).astype(np.float32)
+    find, frames = NearestCentroid(centroids), torch.from_numpy(frames)
+    tracemalloc.start()
+    found = find(frames)  # 50 centroids are equally near: 50,000 distances of 1 KiB each
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(found.tolist()) == {0, 50}
+    np.testing.assert_array_equal(found, exact(frames.numpy(), centroids))
+    assert peak < 40e6
 
 
 def test_the_largest_codebook_fits_sixteen_bits():
