@@ -25,11 +25,14 @@ from espnet2.utils.errors import XeusError
 from espnet2.utils.files import read_json, remove_leftovers
 from espnet2.utils.logs import log
 from espnet2.utils.markers import read_marker, stands
+from espnet2.utils.processes import THREAD_VARIABLES
 from espnet2.utils.units import Unit, mark_done
 
 
 def main() -> int | None:
     """Do the units named on the command line; of one alone the output stays where it goes."""
+    # As launch_local starts it, also where a person does: more threads add up in another order.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     paths = [Path(word).absolute() for word in sys.argv[1:]]  # each unit has its own directory
     if not paths:
         raise XeusError("give the JSON file of a unit; a stage writes them into its log folder")

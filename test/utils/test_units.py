@@ -96,6 +96,18 @@ def test_the_command_that_redoes_a_unit_works_from_anywhere(workplace, capfd, mo
     assert (place / "copy.txt").read_text() == "abab"
 
 
+def test_a_unit_that_is_redone_by_hand_has_one_thread_as_its_stage_gave_it(workplace, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert run_units([plain_unit(workplace, "describe")], options(workplace)) == 0
+    described = (workplace / "describe.txt").read_text()
+    assert described.splitlines()[1] == "1"
+    for file in (workplace / "describe.txt", plain_unit(workplace, "describe").marker):
+        file.unlink()
+    specs = list((workplace / "log").glob("*.json"))
+    subprocess.run(launch_local.work_command(*specs), check=True)
+    assert (workplace / "describe.txt").read_text() == described
+
+
 def test_a_missing_input_is_refused_by_name(workplace):
     (workplace / "in.txt").unlink()
     with pytest.raises(DataError, match=r"copy needs .*in.txt, which is missing"):
