@@ -2,7 +2,8 @@
 
 An unknown key or a wrong type is refused with file, path and a guess. A recipe YAML has one section
 a purpose, each an inline mapping or the path of a shared YAML (relative to the recipe YAML). It may
-name another recipe YAML as its ``base`` and hold only the difference.
+name another recipe YAML as its ``base`` and hold only the difference. Where a name is chosen anew,
+its settings go with it: another ``teacher`` leaves the ``teacher_conf`` of the one before behind.
 """
 
 import dataclasses
@@ -107,10 +108,18 @@ def load_layers(conf: Path, above: list[Path]) -> dict[str, Any]:
 def merge(base: dict, changes: dict) -> dict:
     """``changes`` laid over ``base``: mappings are merged, everything else is replaced."""
     merged = dict(base)
+    for key in changes:
+        if is_other_choice(base, changes, key):
+            merged.pop(f"{key}_conf", None)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = merge(base[key], value) if both else value
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
     return merged
+
+
+def is_other_choice(base: dict, changes: dict, key: str) -> bool:
+    """Whether ``key`` names something else than before, whose ``<key>_conf`` does not fit it."""
+    return key in base and base[key] != changes[key] and not isinstance(changes[key], dict)
 
 
 def override(data: dict, setting: str) -> dict:
@@ -119,9 +128,13 @@ def override(data: dict, setting: str) -> dict:
     key, _, rest = path.partition(".")
     if not rest:
         try:
-            return {**data, key: yaml.safe_load(text)}
+            value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ConfigError(f"--set {setting}: {text!r} is not a YAML value") from None
+        changed = {**data, key: value}
+        if is_other_choice(data, changed, key):
+            changed.pop(f"{key}_conf", None)
+        return changed
     inner = data.get(key) or {}
     if not isinstance(inner, dict):
         raise ConfigError(f"--set …{setting}: {key} is {inner!r}, it has no keys of its own")

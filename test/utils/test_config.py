@@ -1,10 +1,13 @@
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from espnet2.utils.config import from_dict, load_section, load_seed, load_yaml, override, to_dict
 from espnet2.utils.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,41 @@ def test_a_recipe_may_hold_only_the_difference_from_another(tmp_path):
     section = load_section(tmp_path / "long.yaml", "pretrain")
     assert section == {"max_steps": 50, "optim_conf": {"lr": 1}}
     assert load_seed(tmp_path / "long.yaml") == 3
+
+
+def test_another_choice_leaves_the_settings_of_the_one_before_behind(tmp_path):
+    (tmp_path / "first.yaml").write_text(
+        "tokens: {teacher: mfcc, teacher_conf: {normalise: mean}, num_clusters: 9}\n"
+    )
+    conf = tmp_path / "second.yaml"
+    for text, expected in [
+        ("{teacher: hf, teacher_conf: {layer: 2}}", {"layer": 2}),
+        ("{teacher_conf: {layer: 2}, teacher: hf}", {"layer": 2}),
+        ("{teacher: hf}", None),
+        ("{teacher: mfcc, teacher_conf: {smooth: 5}}", {"normalise": "mean", "smooth": 5}),
+        ("{num_clusters: 3}", {"normalise": "mean"}),
+    ]:
+        conf.write_text(f"base: first.yaml\ntokens: {text}\n")
+        assert load_section(conf, "tokens").get("teacher_conf") == expected
+    conf.write_text("base: first.yaml\n")
+    chosen = load_section(conf, "tokens", ["tokens.teacher=hf", "tokens.teacher_conf.layer=2"])
+    assert chosen == {"teacher": "hf", "teacher_conf": {"layer": 2}, "num_clusters": 9}
+    assert load_section(conf, "tokens", ["tokens.teacher=mfcc"])["teacher_conf"] == {
+        "normalise": "mean"
+    }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_that_comes_with_the_house_names_its_teachers_settings(path):
+    section = load_section(path, "tokens")
+    assert (
+        set(section["teacher_conf"])
+        == {
+            "mfcc": {"normalise", "smooth_frames"},
+            "xeus": {"checkpoint", "layer"},
+            "wavlablm": {"checkpoint", "layer"},
+        }[section["teacher"]]
+    )
 
 
 @pytest.mark.parametrize(
