@@ -1,6 +1,6 @@
 """What a GPU makes of XEUS: ceilings, four micro-benchmarks, training step, encoding, labels.
 
-One lent hour decides a lot, so nothing here ends the run: what fails is a row that says why, and
+Hours on a large GPU are few, so nothing here ends the run: what fails is a row that says why, and
 every row is in the log as soon as it is known. On a CPU with --tiny it only proves that it works.
 """
 
