@@ -16,13 +16,13 @@ from typing import Any
 
 from espnet2.data.index import Index, ShardRows, index_json
 from espnet2.data.labels import SIDECAR, labels_file
-from espnet2.tokens.codebook import FILE, load_codebook
+from espnet2.tokens.codebook import FILE, Codebook, check_teacher, load_codebook
 from espnet2.tokens.config import TokensConfig
 from espnet2.tokens.quality.counts import counts_file
-from espnet2.tokens.teachers.registry import teacher_files
+from espnet2.tokens.teachers.registry import teacher_config, teacher_files
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
-from espnet2.utils.units import Unit, run_units
+from espnet2.utils.units import Unit, content_hash, run_units
 
 TOGETHER = 32  # shards that a process labels one after the other, with one teacher: 32 GB or 480 h
 
@@ -41,15 +41,30 @@ def main(argv: list[str] | None = None) -> int:
         setattr(args, name, getattr(args, name).absolute())
     config = from_dict(TokensConfig, load_section(args.conf, "tokens", args.set), "tokens")
     index = Index.open(args.index)
-    num_clusters = load_codebook(args.codebook).num_clusters  # before any work: is it there?
+    book = load_codebook(args.codebook)
     if args.import_text:
-        units = [import_unit(index, args, num_clusters)]
+        units = [import_unit(index, args, book.num_clusters)]
     else:
+        check_settings(book, config)
         units = shard_units(index, config, args)
     forget_other_source(args)
-    last = [finish_unit(units, config, args)]
+    last = [finish_unit(index, units, config, args)]
     text = [export_unit(args)] if args.export_text else []
     return run_units(units, args) or run_units(last, args) or (run_units(text, args) if text else 0)
+
+
+def check_settings(book: Codebook, config: TokensConfig) -> None:
+    """Refuse settings that every shard would refuse, before the first marker is given up for them.
+
+    Raises:
+        ConfigError: another teacher, layer, setting or checkpoint than the codebook's, or none.
+    """
+    settings = teacher_config(config.teacher, config.teacher_conf)
+    files = teacher_files(config.teacher, config.teacher_conf)
+    now = {key: getattr(settings, key, value) for key, value in book.teacher.items()}
+    if hasattr(settings, "checkpoint"):
+        now["checkpoint_sha256"] = content_hash(files[0])  # which the units need too
+    check_teacher(book, {**now, "teacher": config.teacher}, book.dim)
 
 
 def forget_other_source(args: argparse.Namespace) -> None:
@@ -125,7 +140,9 @@ def import_unit(index: Index, args: argparse.Namespace, num_clusters: int) -> Un
     )
 
 
-def finish_unit(units: list[Unit], config: TokensConfig, args: argparse.Namespace) -> Unit:
+def finish_unit(
+    index: Index, units: list[Unit], config: TokensConfig, args: argparse.Namespace
+) -> Unit:
     """Check all files, measure quality, write the sidecar."""
     return Unit(
         name=f"label.{args.out.parent.parent.name}.quality",
@@ -135,6 +152,7 @@ def finish_unit(units: list[Unit], config: TokensConfig, args: argparse.Namespac
             "folder": args.out,
             "codebook": args.codebook,
             "max_dead_ratio": config.max_dead_ratio,
+            "index_sha256": index.fingerprint,
         },
         marker=args.out / ".labels.done",
         inputs=[index_json(args.index), args.codebook / FILE, *(unit.marker for unit in units)],

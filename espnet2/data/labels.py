@@ -97,7 +97,11 @@ def labels_file(folder: Path, shard: str) -> Path:
 
 
 def write_labels(path: Path, ids: np.ndarray) -> None:
-    """Write the ids of one shard (frames,) atomically."""
+    """Write the ids of one shard (frames,) atomically.
+
+    A sidecar goes first: it spoke of the old ids, and with a part of them new the set is none.
+    """
+    (path.parent / SIDECAR).unlink(missing_ok=True)
     write_bytes(path, np.ascontiguousarray(ids, dtype=DTYPE).tobytes())
 
 

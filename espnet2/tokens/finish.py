@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from espnet2.data.index import Index
-from espnet2.data.labels import LabelsInfo, check_size, labels_file, write_info
+from espnet2.data.labels import SIDECAR, LabelsInfo, check_size, labels_file, write_info
 from espnet2.tokens.codebook import Codebook, load_codebook
 from espnet2.tokens.quality.counts import Counts, judge, load_counts, save_histograms, summary
 from espnet2.tokens.quality.plots import label_page
@@ -13,14 +13,20 @@ from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
 
 
-def finish_labels(index: Path, folder: Path, codebook: Path, max_dead_ratio: float) -> dict:
+def finish_labels(
+    index: Path, folder: Path, codebook: Path, max_dead_ratio: float, index_sha256: str = ""
+) -> dict:
     """Write ``quality.*`` and, if the labels pass, ``labels.json``.
 
+    index_sha256: fingerprint of the index that was labelled, where it may be another one by now.
     Raises:
-        DataError: a file does not fit its shard, or too many clusters are dead.
+        DataError: the index has changed, a file does not fit its shard, or too many
+            clusters are dead.
     """
     opened, book = Index.open(index), load_codebook(codebook)
-    (folder / "labels.json").unlink(missing_ok=True)
+    (folder / SIDECAR).unlink(missing_ok=True)
+    if index_sha256 and opened.fingerprint != index_sha256:
+        raise DataError(f"{index}: changed since the stage began; start the label stage again")
     counts = Counts.empty(book.num_clusters)
     for shard in opened.each_shard():
         path = labels_file(folder, shard.name)

@@ -33,7 +33,8 @@ def labelled(tmp_path):
 
 
 def finish(tmp_path, index, max_dead_ratio=0.1):
-    return finish_labels(index.path, tmp_path / "labels", tmp_path / "book", max_dead_ratio)
+    labels, book = tmp_path / "labels", tmp_path / "book"
+    return finish_labels(index.path, labels, book, max_dead_ratio, index.fingerprint)
 
 
 def test_a_finished_set_opens_and_is_described(labelled):
@@ -179,3 +180,19 @@ def test_an_index_that_changed_under_the_stage_is_noticed(labelled):
     rows = (first.rows.start, second.rows.start + 1)
     with pytest.raises(DataError, match="changed since the stage began; start the label stage"):
         label_shard(index.path, first.name, rows, tmp_path / "book", tmp_path / "x", CONFIG, "cpu")
+    table = index.table.to_pylist()
+    table[0]["content_hash"] = 2**64 - 1  # other audio, of the same length
+    write_index(index.path, index.table.from_pylist(table, index.table.schema))
+    with pytest.raises(DataError, match="changed since the stage began; start the label stage"):
+        finish(tmp_path, index)
+
+
+def test_a_set_with_a_part_of_its_labels_new_is_none(labelled):
+    tmp_path, index = labelled
+    finish(tmp_path, index)
+    fit_codebook(index.path, tmp_path / "book", CONFIG, 2, "cpu")
+    shard = next(index.each_shard())
+    out, rows = labels_file(tmp_path / "labels", shard.name), (shard.rows.start, shard.rows.stop)
+    label_shard(index.path, shard.name, rows, tmp_path / "book", out, CONFIG, "cpu")
+    with pytest.raises(DataError, match="no labels.json, so no complete labels; run the label"):
+        LabelStore.open(index, tmp_path / "labels")
