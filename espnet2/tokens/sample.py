@@ -207,9 +207,14 @@ def keep(index: Index, drawn: Draw, positions: np.ndarray) -> dict:
 
 
 def gather(teacher: Teacher, index: Index, sample: Sample, batch_seconds: float) -> np.ndarray:
-    """The sample's frames (N, D) float32, utterance after utterance; only they leave the device."""
-    kept = np.empty((len(sample.frames), teacher.dim), dtype=np.float32)
+    """The sample's frames (N, D) float32, utterance after utterance; only they leave the device.
+
+    Raises DataError when there is nothing but silence to hear. A network's frames would not say so:
+    those at the ends of an utterance are others than those in its middle.
+    """
+    kept, is_silent = np.empty((len(sample.frames), teacher.dim), dtype=np.float32), True
     for batch in stream_frames(teacher, index, sample.rows, batch_seconds):
+        is_silent = is_silent and all((signal == signal[0]).all() for signal in batch.audio)
         numbers = np.searchsorted(sample.rows, batch.rows)
         firsts = sample.firsts[numbers]
         counts = sample.firsts[numbers + 1] - firsts
@@ -218,6 +223,11 @@ def gather(teacher: Teacher, index: Index, sample: Sample, batch_seconds: float)
         wanted = np.repeat(begins, counts) + sample.frames[places]
         values = batch.frames.values
         kept[places] = values[torch.from_numpy(wanted).to(values.device)].cpu().numpy()
+    if is_silent:
+        raise DataError(
+            f"{index.path}: the {len(sample.rows):,} utterances of the sample are digital silence; "
+            "look at the audio, or choose other quotas"
+        )
     return kept
 
 

@@ -24,6 +24,7 @@ class Batch:
     """Frames of some rows."""
 
     rows: np.ndarray  # (B,) int64      rows of the index
+    audio: list[np.ndarray]  # B signals (samples,) float32
     frames: Frames  # lengths as the index says
 
 
@@ -43,7 +44,8 @@ def stream_frames(
         calls = [part[call] for call in merged(groups, num_samples, batch_seconds)]
         for chosen, audio in zip(calls, audio_of(index, calls, teacher.device), strict=True):
             expected, names = index.frames_of(chosen), index.utt_ids[chosen]
-            yield Batch(rows=chosen, frames=lawful(teacher.frames(audio), expected, names))
+            frames = lawful(teacher.frames(audio), expected, names)
+            yield Batch(rows=chosen, audio=audio, frames=frames)
 
 
 def audio_of(

@@ -108,12 +108,19 @@ def test_frames_that_are_not_finite_are_refused(bad):
         fit_centroids(frames, SMALL, seed=0)
 
 
-def test_silence_alone_is_recognised(tmp_path, monkeypatch):
-    index = make_set(tmp_path, lengths=[16000])
-    monkeypatch.setattr(type(index), "audio", lambda self, i: np.zeros(16000, dtype=np.float32))
-    with pytest.raises(DataError, match="all 49 frames to fit on are the same; is the audio silen"):
+@pytest.mark.parametrize("level", [0.0, 0.25])
+def test_silence_alone_is_recognised(tmp_path, monkeypatch, level):
+    index = make_set(tmp_path, lengths=[16000, 9000, 399])
+    lengths = index.num_samples[:]
+    monkeypatch.setattr(type(index), "audio", lambda self, i: np.full(lengths[i], level, "f4"))
+    with pytest.raises(DataError, match="the 2 utterances of the sample are digital silence"):
         fit_codebook(index.path, tmp_path / "book", SMALL, 1, "cpu")
     assert not (tmp_path / "book").exists()
+
+
+def test_frames_that_are_all_the_same_are_refused():
+    with pytest.raises(DataError, match="all 49 frames to fit on are the same; is the audio silen"):
+        fit_centroids(np.ones((49, 3), np.float32), SMALL, 1)
 
 
 def test_too_few_distinct_frames_make_dead_clusters_and_stop(tmp_path, monkeypatch):
