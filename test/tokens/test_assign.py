@@ -42,6 +42,19 @@ def test_near_ties_are_decided_in_double_precision_and_equals_by_number():
     assert nearest(frames, centroids).tolist() == exact(frames, centroids).tolist() == [1, 1, 3, 0]
 
 
+def test_where_float32_products_cannot_tell_two_centroids_apart_the_nearer_one_is_taken():
+    rng = np.random.default_rng(5)
+    base = 100 * rng.standard_normal((20, 39))  # pairs close together, far from all the others
+    centroids = np.repeat(base, 2, axis=0) + 1e-3 * rng.standard_normal((40, 39))
+    frames = np.repeat(base, 30, axis=0) + 1e-3 * rng.standard_normal((600, 39))
+    frames, centroids = frames.astype(np.float32), centroids.astype(np.float32)
+    expected = exact(frames, centroids)
+    moved = centroids - centroids.mean(axis=0)
+    products = (frames - centroids.mean(axis=0)) @ moved.T - np.square(moved).sum(axis=1) / 2
+    assert (products.argmax(axis=1) != expected).mean() > 0.1
+    np.testing.assert_array_equal(nearest(frames, centroids), expected)
+
+
 def test_labels_do_not_depend_on_how_many_frames_come_together(monkeypatch):
     rng = np.random.default_rng(2)
     centroids = rng.standard_normal((64, 39)).astype(np.float32)
