@@ -1,10 +1,12 @@
 """Transcripts along their audio: letters that are tones are found where they sound."""
 
+import numpy as np
 import pytest
 from sung_letters import PITCH_HZ, choir, make_sung, read_ctm, sing, write_text
 
 from espnet2.tokens.align import aligner
 from espnet2.tokens.align.aligner import align_text, spelled
+from espnet2.tokens.align.hmm import Sums
 from espnet2.utils.errors import DataError
 
 
@@ -111,6 +113,17 @@ def test_an_utterance_with_a_letter_that_was_not_trained_on_is_left_out(tmp_path
     for reason, letters in rows.values():
         assert reason == "untrained letter"
         assert set(letters.split(" ")) < set("abcdefgh")
+
+
+def test_a_letter_that_always_sounds_the_same_has_a_variance():
+    sums = Sums(2, mean=np.zeros(3), variance=np.array([1.0, 4.0, 100.0]))
+    sums.add(np.full((10_000, 3), 1000.0), np.ones(10_000, np.int64))
+    found = sums.models({"a": 1})
+    assert found.variances[0].tolist() == [1.0, 4.0, 100.0]  # never heard: that of the language
+    assert found.means[1] == pytest.approx(1000.0, rel=1e-3)
+    still = Sums(2, mean=np.full(3, 1000.0), variance=np.array([1.0, 4.0, 100.0]))
+    still.add(np.full((10_000, 3), 1000.0), np.ones(10_000, np.int64))
+    assert still.models({"a": 1}).variances[1] == pytest.approx([0.1, 0.4, 10.0])
 
 
 def test_digits_and_punctuation_are_dropped_and_counted_and_letters_are_small_and_composed():
