@@ -5,6 +5,7 @@ import pytest
 from tiny_tokens import make_set
 
 from espnet2.bin import kmeans
+from espnet2.tokens import kmeans as kmeans_module
 from espnet2.tokens.codebook import load_codebook
 from espnet2.tokens.config import Quota, TokensConfig
 from espnet2.tokens.kmeans import fit_centroids, fit_codebook
@@ -75,6 +76,24 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     for other in others:
         np.testing.assert_array_equal(other.centroids, one.centroids)
         assert other.inertia_curve == one.inertia_curve
+
+
+def test_all_frames_are_used_however_many_there_are_for_a_cluster():
+    frames = np.tile(clusters()[0], (4, 1))  # 2,000, and faiss by itself takes 256 a cluster
+    curve = fit_centroids(frames, SMALL, seed=0).inertia_curve
+    assert curve[-2] == pytest.approx(curve[-1], rel=1e-4)
+
+
+def test_threads_are_no_more_than_were_given_or_than_have_something_to_do(monkeypatch):
+    asked = []
+    plain = kmeans_module.openmp_threads
+    monkeypatch.setattr(kmeans_module, "openmp_threads", lambda n: asked.append(n) or plain(n))
+    frames, _ = clusters()
+    products = frames.size * SMALL.num_clusters
+    for worth, threads in ((products, 8), (products // 3, 8), (products // 3, 2), (10**10, 8)):
+        monkeypatch.setattr(kmeans_module, "A_THREADS_WORTH", worth)
+        fit_centroids(frames, SMALL, seed=0, threads=threads)
+    assert asked == [1, 3, 2, 1]
 
 
 def test_the_inertia_is_the_mean_squared_distance_to_the_nearest_centroid():

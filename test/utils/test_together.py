@@ -1,6 +1,7 @@
 """Units that share a process: what they share, and what each keeps for itself."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,16 @@ def test_an_error_reads_as_that_of_a_lone_unit(workplace):
         assert run_units(speaking_units(workplace, 2, together), options(workplace)) == 1
         ends.append([sorted(log_of(workplace, name)) for name in ("u00", "u01")])
     assert ends[0] == ends[1]
+
+
+def test_a_command_of_several_units_ends_with_the_worst_of_their_statuses(workplace):
+    (workplace / "ends.txt").write_text("u00=raise ")
+    assert run_units(speaking_units(workplace, 2, together=2), options(workplace)) == 1
+    specs = [workplace / f"log/u0{i}.json" for i in range(2)]
+    ended = subprocess.run(launch_local.work_command(*specs), check=False)
+    assert ended.returncode == 1
+    (workplace / "ends.txt").unlink()
+    assert subprocess.run(launch_local.work_command(*specs), check=False).returncode == 0
 
 
 def test_relative_paths_are_the_stages_whatever_the_unit_before_did(workplace, monkeypatch):
