@@ -49,18 +49,20 @@ def import_text(index: Path, text: Path, folder: Path, num_clusters: int) -> int
     opened = Index.open(index)
     find = Finder(opened)
     with scratch(folder / ".import") as temporary, open(temporary / "ids", "w+b") as ids:
-        with open(text, encoding="utf-8") as lines:
+        with open(text, "rb") as lines:
             for number, line in enumerate(lines, 1):
-                utt_id, _, rest = line.rstrip("\n").partition(" ")
+                utt_id, *words = parse_words(line, f"{text}:{number}")
                 row, where = find.row(utt_id), f"{text}:{number}: {utt_id}"
                 if row is None:
                     raise DataError(f"{where} is not in the index, or came before")
-                data = parse_ids(rest, opened.frames_of(row), num_clusters, where)
+                data = parse_ids(words, opened.frames_of(row), num_clusters, where)
                 os.pwrite(ids.fileno(), data.tobytes(), find.first_frame(row) * DTYPE.itemsize)
         missing = np.flatnonzero(~find.is_found)
         if len(missing):
             first = opened.utt_ids[missing[0]]
-            raise DataError(f"{text}: {len(missing)} utterances are missing, first {first}")
+            raise DataError(
+                f"{text}: utterances of the index that are missing: {len(missing)}, first {first}"
+            )
         ids.seek(0)
         for shard in opened.each_shard():
             data = np.frombuffer(ids.read(shard.frames * DTYPE.itemsize), DTYPE)
@@ -104,9 +106,19 @@ class Finder:
         return int(self._frames[shard] + self._index.label_starts[row])
 
 
-def parse_ids(text: str, frames: int, num_clusters: int, where: str) -> np.ndarray:
+def parse_words(line: bytes, where: str) -> list[str]:
+    """Utterance and labels of one line, with spaces or tabs between, as Kaldi reads them."""
+    try:
+        words = [word.decode("utf-8") for word in line.split()]
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: not UTF-8 text (if it is compressed, unpack it)") from None
+    if not words:
+        raise DataError(f"{where}: an empty line; a line is 'utterance label label …'")
+    return words
+
+
+def parse_ids(words: list[str], frames: int, num_clusters: int, where: str) -> np.ndarray:
     """The ids (frames,) of one line."""
-    words = text.split()
     if len(words) != frames:
         raise DataError(f"{where}: {len(words)} labels for {frames} frames")
     try:

@@ -100,7 +100,8 @@ def test_text_and_label_files_are_exact_inverses(labelled):
     store = LabelStore.open(index, tmp_path / "labels")
     spoken = {line.split()[0]: list(map(int, line.split()[1:])) for line in lines}
     assert spoken == {name: store.labels(i).tolist() for i, name in enumerate(index.utt_ids)}
-    (tmp_path / "shuffled").write_text("\n".join(lines[::-1]) + "\n")
+    tabs = [line.replace(" ", "\t", 1) for line in lines[::-1]]
+    (tmp_path / "shuffled").write_text("\r\n".join(tabs) + "\r\n")
     import_text(index.path, tmp_path / "shuffled", tmp_path / "again", 5)
     for shard in index.each_shard():
         path = labels_file(tmp_path / "labels", shard.name)
@@ -120,16 +121,19 @@ def test_text_and_label_files_are_exact_inverses(labelled):
         ),
         (lambda t: t.replace("train-000 ", "nobody ", 1), r"text:1: nobody is not in the index"),
         (lambda t: t + t, "is not in the index, or came before"),
-        (lambda t: t.split("\n", 1)[1], "1 utterances are missing, first train-000"),
+        (lambda t: t.split("\n", 1)[1], "of the index that are missing: 1, first train-000"),
         (lambda t: t.replace("train-000 ", "train-000 9", 1), r"ids must lie in 0 … 4"),
         (lambda t: t.replace("train-000 ", "train-000 x", 1), "labels must be whole numbers"),
+        (lambda t: "\n" + t, r"text:1: an empty line; a line is 'utterance label label …'"),
+        (lambda t: "\udcff" + t, r"text:1: not UTF-8 text"),
     ],
 )
 def test_text_that_does_not_fit_is_refused_with_its_line(labelled, edit, message):
     tmp_path, index = labelled
     finish(tmp_path, index)
     export_text(index.path, tmp_path / "labels", tmp_path / "text")
-    (tmp_path / "text").write_text(edit((tmp_path / "text").read_text()))
+    edited = edit((tmp_path / "text").read_text())
+    (tmp_path / "text").write_text(edited, errors="surrogateescape")
     with pytest.raises(DataError, match=message):
         import_text(index.path, tmp_path / "text", tmp_path / "again", 5)
 
