@@ -9,6 +9,7 @@ from espnet2.tokens.teachers.registry import build_teacher
 from espnet2.utils.errors import CheckpointError, ConfigError
 
 TOLERANCE = 1e-5  # of the largest absolute value
+SHAPES = "extractor_conv_layer_config"
 POSITIONS = f"{WHOLE_MODEL}wav2vec2.encoder.transformer.pos_conv_embed.conv"
 
 
@@ -181,6 +182,10 @@ BAD_YAMLS = {
     "another_rate": (
         conf(extractor_conv_layer_config=[[8, 10, 5], [8, 8, 4]]),
         "makes frames of 45 samples every 20; labels need 400 every 320",
+    ),
+    "another_window": (
+        conf(extractor_conv_layer_config=[*settings("large")[SHAPES][:-1], [8, 3, 2]]),
+        "makes frames of 560 samples every 320; labels need 400 every 320",
     ),
 }
 
