@@ -1,6 +1,6 @@
 """A codebook of another program as one of ours; then stage 5 labels with it.
 
-python3 -m espnet2.bin.convert_codebook --conf conf/mini.yaml --out exp/tokens/mini km_500.npy
+python3 -m espnet2.bin.convert_codebook --conf conf/mini.yaml --out exp/tokens/mini km_128.npy
 python3 -m espnet2.bin.convert_codebook --conf conf/mini.yaml --out exp/tokens/mini --trust km.bin
 
 FILE is an array in .npy or .npz, a .safetensors file (a tensor "centroids", or a single one), or a
