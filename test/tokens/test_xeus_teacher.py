@@ -1,41 +1,17 @@
 import numpy as np
 import pytest
 import torch
+from tiny_teachers import save_xeus
 from tiny_tokens import tones
 
-from espnet2.ssl.config import SSLModelConfig
-from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import state_dict_as
 from espnet2.tokens.teachers.registry import build_teacher, teacher_files
-from espnet2.utils.config import save_yaml
 from espnet2.utils.errors import ConfigError
-
-MODEL = {
-    "frontend": "wav2vec_cnn",
-    "frontend_conf": {
-        "shapes": [[8, 10, 5], *[[8, 3, 2]] * 4, *[[8, 2, 2]] * 2],
-        "normalize_audio": True,
-    },
-    "preencoder": "linear",
-    "preencoder_conf": {"output_size": 16},
-    "encoder": "e_branchformer",
-    "encoder_conf": {
-        "output_size": 16,
-        "attention_heads": 2,
-        "num_blocks": 3,
-        "cgmlp_linear_units": 32,
-        "cgmlp_conv_kernel": 3,
-    },
-}
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    torch.manual_seed(0)
-    model = build_model(SSLModelConfig.from_espnet(MODEL)).eval()
-    save_yaml(tmp_path / "config.yaml", MODEL)
-    torch.save(state_dict_as(model, "new"), tmp_path / "model.pth")
-    return tmp_path / "model.pth", model
+    model, path = save_xeus(tmp_path)
+    return path, model
 
 
 def clips(*lengths):

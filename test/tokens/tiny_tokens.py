@@ -18,15 +18,15 @@ def tones(length, seed):
     return (8000 * wave).astype(np.int16)
 
 
-def make_set(dump, name="train", lengths=LENGTHS, seed=0):
-    """``dump/<name>/index.arrow`` over shards of two corpora; returns the opened index."""
+def make_set(dump, name="train", lengths=LENGTHS, seed=0, shards=SHARDS):
+    """``dump/<name>/index.arrow`` over shards, in turn; a length of -n is n of silence."""
     rows, arks = [], {}
     for i, length in enumerate(lengths):
-        shard = SHARDS[i % len(SHARDS)]
+        shard = shards[i % len(shards)]
         if shard not in arks:
             (dump / shard).parent.mkdir(parents=True, exist_ok=True)
             arks[shard] = (dump / shard).open("wb")
-        samples = tones(length, seed + i)
+        samples = tones(length, seed + i) if length > 0 else np.zeros(-length, np.int16)
         utt_id = f"{name}-{(7 * i) % 10}{i:02d}"  # not in the order of the rows
         record = write_record(arks[shard], utt_id, encode_flac(samples))
         rows.append(
@@ -36,7 +36,7 @@ def make_set(dump, name="train", lengths=LENGTHS, seed=0):
                 shard=shard,
                 offset=record.offset,
                 nbytes=record.nbytes,
-                num_samples=length,
+                num_samples=len(samples),
                 language=("eng", "fra", "deu")[i % 3],
                 corpus=shard[0],
                 speaker=f"spk{i % 2}",
@@ -45,6 +45,6 @@ def make_set(dump, name="train", lengths=LENGTHS, seed=0):
         )
     for ark in arks.values():
         ark.close()
-    rows.sort(key=lambda row: SHARDS.index(row.shard))  # the rows of a shard follow each other
+    rows.sort(key=lambda row: shards.index(row.shard))  # the rows of a shard follow each other
     write_index(dump / name / "index.arrow", table_of(rows))
     return Index.open(dump / name)
