@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.processes import die_with_parent
 
@@ -58,11 +59,17 @@ def joined(ngpu: int = 0) -> Iterator[World]:
 
     ``ngpu`` of 0 trains on the CPU, one thread a rank: ranks that share cores wait for each other
     otherwise. The barrier at the end keeps a rank from tearing down a group that others still use.
+    Raises ConfigError where there is no GPU for this rank.
     """
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = torch.device("cpu")
     if ngpu > 0:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        if device.index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"--ngpu {ngpu}: GPUs that torch finds here: {torch.cuda.device_count()}; ask for "
+                "no more (--ngpu 0 uses the CPU)"
+            )
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
     else:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from espnet2.data.augment import MixConfig
+from espnet2.data.labels import LabelStore
 from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.factory import build_model
 from espnet2.train.batches import (
@@ -57,6 +58,7 @@ def pretrain_rank(
     batches = training_batches(dump, labels_tag, PhaseMixing(config=config, mix=mix), seed, world)
     valid = validation_batches(dump, labels_tag, seed, world)
     labels = batches.labels.info
+    check_codebook(batches.labels, valid.labels)
     model_part = with_num_classes(model_part, labels.num_clusters)
     model_config = SSLModelConfig.from_espnet(model_part, WHERE)
     check_masking(model_config, config)
@@ -91,6 +93,19 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], TrainConfig,
         if key in mix:
             raise ConfigError(f"{WHERE}: {key} belongs into phases, not into mix")
     return model_part, train_config(rest, WHERE), from_dict(MixConfig, mix, f"{WHERE}: mix")
+
+
+def check_codebook(train_labels: LabelStore, valid_labels: LabelStore) -> None:
+    """Refuse sets whose labels do not mean the same.
+
+    Raises:
+        ConfigError: their codebooks differ.
+    """
+    if train_labels.info.codebook_sha256 != valid_labels.info.codebook_sha256:
+        raise ConfigError(
+            f"{train_labels.folder} and {valid_labels.folder} hold labels of two codebooks; run "
+            "the label stage for both"
+        )
 
 
 def check_masking(model: SSLModelConfig, config: TrainConfig) -> None:

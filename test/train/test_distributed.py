@@ -5,6 +5,7 @@ import torch
 
 from espnet2.train import distributed as ranks
 from espnet2.train.distributed import World, autocast_dtype, joined
+from espnet2.utils.errors import ConfigError
 
 CPU = torch.device("cpu")
 
@@ -22,6 +23,15 @@ def test_without_torchrun_there_is_one_rank_with_one_thread(monkeypatch):
     with joined() as world:
         assert (world.rank, world.size, world.device) == (0, 1, CPU)
         assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("there", "rank"), [(0, "0"), (1, "1")])
+def test_a_rank_without_a_gpu_of_its_own_is_refused_in_one_line(monkeypatch, there, rank):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    message = f"--ngpu 2: GPUs that torch finds here: {there}; ask for no more"
+    with pytest.raises(ConfigError, match=message), joined(ngpu=2):
+        pass
 
 
 @pytest.mark.parametrize(("has_amx", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])

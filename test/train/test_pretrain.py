@@ -1,5 +1,8 @@
 """Stages 8 and 9 on a tiny dump: model, batches and loop together, then the exported files."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -174,6 +177,15 @@ def test_a_step_without_a_masked_frame_moves_no_weight(dump, tmp_path):
 def test_a_recipe_that_cannot_be_used_is_refused(dump, tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         pretrain(write_recipe(tmp_path / "recipe.yaml", **changes), [], dump, TAG, tmp_path, 0)
+
+
+def test_training_and_validation_labels_must_be_of_one_codebook(dump, tmp_path):
+    other = shutil.copytree(dump, tmp_path / "dump")
+    sidecar = other / "valid/labels" / TAG / "labels.json"
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"codebook_sha256": "ab"}))
+    message = rf"train/labels/{TAG} and .*valid/labels/{TAG} hold labels of two codebooks"
+    with pytest.raises(ConfigError, match=message):
+        pretrain(write_recipe(tmp_path / "recipe.yaml"), [], other, TAG, tmp_path / "exp", 0)
 
 
 def test_an_experiment_refuses_another_recipe(dump, trained):
