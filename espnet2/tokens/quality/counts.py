@@ -191,5 +191,5 @@ def judge(figures: dict[str, Any], max_dead_ratio: float) -> None:
     if figures["frames"] >= FRAMES_TO_JUDGE * clusters and dead > max_dead_ratio * clusters:
         raise DataError(
             f"{dead} of {clusters} clusters have no frame, more than max_dead_ratio "
-            f"{max_dead_ratio}; see quality.json, then fit another codebook"
+            f"{max_dead_ratio}; see quality.json; fit another codebook, or allow more dead ones"
         )
