@@ -57,7 +57,8 @@ def test_segments_cover_all_frames_of_an_utterance_in_order_and_utterances_are_s
     assert pauses == ["sil", "a", "b", "c", "sil", "d", "e", "sil"]
 
 
-def test_neither_the_order_of_rows_nor_the_sets_they_stand_in_change_a_byte(tmp_path):
+def test_neither_the_order_of_rows_nor_the_sets_they_stand_in_change_a_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(aligner, "TRAINING_FRAMES", 300)  # the first few of each order
     clips, texts, _ = choir()
     one = align(tmp_path / "one", clips, texts)[1].read_bytes()
     again = align(tmp_path / "two", clips, texts, order=sorted(clips)[::-1])[1].read_bytes()
@@ -100,6 +101,16 @@ def test_what_cannot_be_aligned_is_named_with_its_reason(tmp_path):
     assert rows["eng-short"] == ["too short for its text", "0 frames, its letters need 2"]
     assert rows["eng-long"][1].endswith("frames, its letters need 144")
     assert set(read_ctm(ctm)) == set(choir()[0])
+
+
+def test_two_frames_for_each_letter_are_enough(tmp_path):
+    clips, texts, _ = choir()
+    clips["eng-fast"] = (sing("ab", 5)[0][: 400 + 7 * 320], "eng")  # 8 frames
+    summary, ctm = align(tmp_path / "one", clips, texts | {"eng-fast": "abab"})
+    assert summary["aligned"] == 9
+    assert [token for token, *_ in read_ctm(ctm)["eng-fast"]] == ["a", "b", "a", "b"]
+    summary, ctm = align(tmp_path / "two", clips, texts | {"eng-fast": "ababa"})
+    assert dropped(ctm) == {"eng-fast": ["too short for its text", "8 frames, its letters need 10"]}
 
 
 def test_an_utterance_with_a_letter_that_was_not_trained_on_is_left_out(tmp_path, monkeypatch):

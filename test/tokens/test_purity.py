@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from sklearn.metrics import mutual_info_score
 from tiny_labels import table_of, write_ctm, write_set
 from tiny_tokens import make_set
 
+from espnet2.tokens.quality import cells
 from espnet2.tokens.quality.cells import MERGE_AT, Cells
 from espnet2.tokens.quality.ctm import Tokens
 from espnet2.tokens.quality.purity import (
@@ -124,14 +127,26 @@ def test_labels_that_know_only_the_language_gain_nothing_in_the_mean_of_the_lang
 
 
 def test_many_observations_are_counted_in_parts():
-    cells, rng = Cells(), rng_for(0, "cells")
+    many, rng = Cells(), rng_for(0, "cells")
     codes = rng.integers(0, 50, (3, MERGE_AT - 1))
     for row in codes:
-        cells.add(row)
-    found, counts = cells.counted()
+        many.add(row)
+    found, counts = many.counted()
     assert found.tolist() == list(range(50))
     assert counts.tolist() == np.bincount(codes.reshape(-1)).tolist()
     assert Cells().counted()[0].tolist() == []
+
+
+def test_what_waits_to_be_counted_does_not_grow(monkeypatch):
+    monkeypatch.setattr(cells, "MERGE_AT", 2**14)
+    counted = Cells()
+    tracemalloc.start()
+    for _ in range(64):
+        counted.add(np.arange(2**14) % 50)  # 128 KiB each
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2**19
+    assert counted.counted()[1].sum() == 2**20
 
 
 @pytest.fixture
