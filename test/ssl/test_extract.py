@@ -1,6 +1,5 @@
 """Recordings to features: any batch gives what ``encode`` gives alone, nothing is lost or mixed."""
 
-
 import numpy as np
 import pytest
 import soundfile
