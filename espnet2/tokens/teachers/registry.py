@@ -73,5 +73,8 @@ def teacher_files(name: str, settings: dict[str, Any]) -> list[Path]:
     if not hasattr(config, "checkpoint"):
         return []
     if not config.checkpoint.is_file():
-        raise ConfigError(f"tokens: teacher_conf: checkpoint: {config.checkpoint}: no such file")
+        raise ConfigError(
+            f"tokens: teacher_conf: checkpoint: {config.checkpoint}: no such file; a relative path "
+            f"is taken from {Path.cwd()}"
+        )
     return [config.checkpoint, config_beside(config.checkpoint)]
