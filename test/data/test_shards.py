@@ -1,10 +1,13 @@
 import os
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import kaldiio
 import numpy as np
 import pytest
 
+from espnet2.data import shards
 from espnet2.data.audio import encode_flac, to_float
 from espnet2.data.shards import MAX_OPEN_SHARDS, ShardReader, write_record
 
@@ -50,6 +53,25 @@ def test_the_reader_keeps_a_bounded_number_of_files_open(tmp_path):
         assert reader.read(f"{i}.ark", 1, 2) == bytes([i]) * 2
     assert len(os.listdir("/proc/self/fd")) - before == MAX_OPEN_SHARDS
     reader.close()
+
+
+def test_a_thread_does_not_close_the_file_that_another_is_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MAX_OPEN_SHARDS", 1)
+    for name in "ab":
+        (tmp_path / name).write_bytes(name.encode() * 4)
+    reader, plain, other_read = ShardReader(tmp_path), os.pread, threading.Event()
+
+    def slow(descriptor, *place):
+        if not other_read.is_set() and threading.current_thread().name.startswith("first"):
+            other_read.wait(0.1)  # in which the other thread would take its place
+        return plain(descriptor, *place)
+
+    monkeypatch.setattr(os, "pread", slow)
+    with ThreadPoolExecutor(1, "first") as first, ThreadPoolExecutor(1, "second") as second:
+        one = first.submit(reader.read, "a", 0, 4)
+        other = second.submit(reader.read, "b", 0, 4)
+        other.add_done_callback(lambda _: other_read.set())
+        assert (one.result(), other.result()) == (b"aaaa", b"bbbb")
 
 
 def test_a_short_or_missing_shard_is_an_error_and_a_pickled_reader_works(tmp_path):
