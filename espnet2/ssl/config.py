@@ -108,7 +108,9 @@ def config_beside(path: Path | str) -> Path:
         log(f"{found[0]} is the only YAML beside the checkpoint and taken for its configuration")
         return found[0]
     there = f"; there are {', '.join(p.name for p in found)}" if found else ""
-    raise ConfigError(f"{path}: no config.yaml beside it{there}; say which YAML it is")
+    raise ConfigError(
+        f"{path}: no config.yaml beside it{there}; put it there, or say which YAML it is"
+    )
 
 
 def model_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -117,7 +117,8 @@ def test_without_a_configuration_it_says_what_can_be_said(folder, capsys):
     status, lines = report(capsys, folder / "old.pth")
     assert status == 0
     assert lines[-2:] == [
-        f"config      none: {folder / 'old.pth'}: no config.yaml beside it; say which YAML it is",
+        f"config      none: {folder / 'old.pth'}: no config.yaml beside it; put it there, or "
+        "say which YAML it is",
         "loads       sound; a configuration would tell whether it loads",
     ]
     change(folder / "old.pth", lambda s: s[NAME].fill_(torch.nan))

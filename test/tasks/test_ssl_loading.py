@@ -16,7 +16,9 @@ def test_the_yaml_is_found_as_hugging_face_and_our_experiments_keep_it(export):
     (folder / "xeus/model").mkdir(parents=True)
     path = folder / "xeus/model/xeus_checkpoint_new.pth"
     (folder / "checkpoint.pth").rename(path)
-    with pytest.raises(ConfigError, match="no config.yaml beside it; say which YAML it is"):
+    with pytest.raises(
+        ConfigError, match="no config.yaml beside it; put it there, or say which YAML it is"
+    ):
         SSLTask.build_model_from_file(None, path)
     for place in ("xeus/model/config.yaml", "xeus/config.yaml", "xeus/model/train_xeus.yaml"):
         (folder / "config.yaml").rename(folder / place)
@@ -25,7 +27,9 @@ def test_the_yaml_is_found_as_hugging_face_and_our_experiments_keep_it(export):
         (folder / place).rename(folder / "config.yaml")
     for name in ("a.yaml", "b.yaml"):
         (path.parent / name).write_text("")
-    with pytest.raises(ConfigError, match="beside it; there are a.yaml, b.yaml; say which YAML"):
+    with pytest.raises(
+        ConfigError, match="beside it; there are a.yaml, b.yaml; put it there, or say which YAML"
+    ):
         SSLTask.build_model_from_file(None, path)
 
 

@@ -83,7 +83,7 @@ def test_times_of_two_decimals_may_overlap_by_a_digit_and_the_later_segment_has_
     [(_, segments)] = read(tmp_path, "u 1 0.00 0.04 a\nu 1 0.03 0.02 b\n")
     assert Aligned("u", "x", segments).frame_tokens(2, Tokens()).tolist() == [0, 1]
     read(tmp_path, "u 1 0.00 0.0335 a\nu 1 0.03 0.02 b\n")
-    with pytest.raises(DataError, match="segments may not overlap"):
+    with pytest.raises(DataError, match="segments may not overlap and are sorted with LC_ALL=C"):
         read(tmp_path, "u 1 0.00 0.041 a\nu 1 0.03 0.02 b\n")
 
 

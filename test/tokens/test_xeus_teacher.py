@@ -77,12 +77,13 @@ def test_a_fingerprint_covers_the_configuration_wherever_it_lies(checkpoint, tmp
         ("xeus", {"checkpoint": None, "layer": 2}, "checkpoint must be Path, got None"),
         ("hf", {"model": 3, "layer": 2}, "model must be Path, got 3"),
         ("wavlablm", {"layer": 2}, "teacher_conf: checkpoint is required"),
-        ("xeus", {"checkpoint": "a/b.pth", "layer": 2}, "checkpoint: a/b.pth: no such file"),
+        ("xeus", {"checkpoint": "a/b.pth", "layer": 2}, "checkpoint: a/b.pth: no such file; a rel"),
     ],
 )
 def test_wrong_settings_are_refused_before_any_work(name, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        teacher_files(name, settings)
+    for look in (teacher_files, build_teacher):
+        with pytest.raises(ConfigError, match=message):
+            look(name, settings)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -210,5 +210,6 @@ def check_order(before: Segment, segment: Segment, where: str) -> None:
     if segment.start < before.start or segment.start < before.end - MAX_OVERLAP:
         raise DataError(
             f"{where}: begins at {segment.start / SAMPLE_RATE_HZ:.3f} s, before the end of line "
-            f"{before.line} at {before.end / SAMPLE_RATE_HZ:.3f} s; segments may not overlap"
+            f"{before.line} at {before.end / SAMPLE_RATE_HZ:.3f} s; segments may not overlap "
+            "and are sorted with LC_ALL=C sort -k1,1 -k3,3g"
         )

@@ -31,6 +31,7 @@ def build_teacher(name: str, settings: dict[str, Any], device: str = "cpu") -> T
     config = teacher_config(name, settings)
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--ngpu: torch finds no GPU here; leave the option out to use the CPU")
+    teacher_files(name, settings)  # says which one is missing
     module_name, teacher, _ = TEACHERS[name]
     return getattr(importlib.import_module(module_name), teacher)(config, device)
 
