@@ -17,7 +17,7 @@ from espnet2.bench.timing import NOTHING, Setup, Timing, attempt, measure, milli
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.tokens.nearest import NearestCentroid
 from espnet2.tokens.teachers.hubert_config import HubertConfig, build_hubert
-from espnet2.tokens.teachers.network import NetworkTeacher
+from espnet2.tokens.teachers.network import NetworkTeacher, NetworkTeacherConfig
 
 WAVLABLM = HubertConfig(
     extractor_mode="layer_norm",
@@ -54,7 +54,8 @@ class RandomTeacher(NetworkTeacher):
     def __init__(self, config: HubertConfig, device: torch.device) -> None:
         with device:
             network = build_hubert(config)
-        super().__init__(network, network.output_size(), str(device), "auto", True)
+        settings = NetworkTeacherConfig(layer=config.encoder_num_layers)
+        super().__init__(network, network.output_size(), settings, str(device), True)
 
     def layer_output(self, speech: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """See ``NetworkTeacher``."""

@@ -97,7 +97,7 @@ def test_labelling_is_measured_beside_the_bare_forward_and_leaves_the_precision_
     assert [row[0] for row in table.rows] == [
         "bare forward", "bare forward, batches of 400 s", "labelling",
     ]  # fmt: skip
-    assert all(float(row[3]) > 0 for row in table.rows)
+    assert all(float(row[3].replace(",", "")) > 0 for row in table.rows)
     assert table.title == "labelling, 2 layers of width 32, 16 clusters"
 
 

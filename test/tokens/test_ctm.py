@@ -135,7 +135,7 @@ def test_an_index_and_an_alignment_are_walked_in_step(tmp_path):
     spoken = ["0", ids[1], f"{ids[1]}x", ids[3], "zz"]
     path.write_text("".join(f"{name} 1 0 0.1 x\n" for name in spoken))
     coverage = Coverage()
-    found = list(aligned_rows(index, [path], coverage))
+    found = list(aligned_rows(index, [path], Tokens(), coverage))
     assert [index.utt_ids[row] for row, *_ in found] == [ids[1], ids[3]]
     assert [language for _, language, _ in found] == [index.languages[row] for row, *_ in found]
     assert vars(coverage) == {
@@ -149,12 +149,14 @@ def test_an_alignment_of_longer_audio_is_refused(tmp_path):
     index = make_set(tmp_path, lengths=[4000])
     name, path = index.utt_ids[0], tmp_path / "a.ctm"
     path.write_text(f"{name} 1 0 0.2 x\n{name} 1 0.2 0.15 y\n")
-    assert len(list(aligned_rows(index, [path], Coverage()))) == 1
+    assert len(list(aligned_rows(index, [path], Tokens(), Coverage()))) == 1
+    path.write_text(f"{name} 1 0 0.2 x\n{name} 1 0.2 9 sil\n")  # which stage 2 may have cut off
+    assert len(list(aligned_rows(index, [path], Tokens(), Coverage()))) == 1
     path.write_text(f"{name} 1 0 0.2 x\n{name} 1 0.2 0.151 y\n")
     with pytest.raises(
         DataError, match=r"a\.ctm:2: train-000 ends at 0\.250 s, this segment at 0\.351"
     ):
-        list(aligned_rows(index, [path], Coverage()))
+        list(aligned_rows(index, [path], Tokens(), Coverage()))
 
 
 def test_frames_are_whole_numbers_that_index_tables():

@@ -45,7 +45,7 @@ def as_bin(folder, values=None):
 def test_the_identity_is_layer_weights_and_normalisation_not_the_path(original, folder):
     identity = build(folder).identity()
     assert identity == build(original).identity()
-    assert (identity["teacher"], identity["layer"], identity["normalise"]) == ("hf", 2, True)
+    assert (identity["teacher"], identity["layer"], identity["normalise_audio"]) == ("hf", 2, True)
     assert identity != build(folder, layer=1).identity()
     weights = load_file(folder / "model.safetensors")
     weights["encoder.layers.0.final_layer_norm.bias"][0] += 1e-3

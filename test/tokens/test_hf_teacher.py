@@ -140,7 +140,7 @@ def test_audio_is_normalised_only_where_the_folder_asks(tmp_path, models, is_ask
     teacher = teacher_of(save(tmp_path, model, extractor))
     expected = states_of(model, extractor, clip(8000))[2]
     torch.testing.assert_close(teacher.frames([clip(8000)]).values, expected, rtol=1e-5, atol=2e-5)
-    assert teacher.identity()["normalise"] is is_asked
+    assert teacher.identity()["normalise_audio"] is is_asked
 
 
 def test_normalisation_is_over_an_utterances_own_samples():

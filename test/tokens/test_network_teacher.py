@@ -8,17 +8,18 @@ from torch import nn
 
 from espnet2.data.frames import num_frames
 from espnet2.tokens.teachers import network
-from espnet2.tokens.teachers.network import NetworkTeacher, padded, rows_of
+from espnet2.tokens.teachers.network import NetworkTeacher, NetworkTeacherConfig, padded, rows_of
 from espnet2.utils.errors import ConfigError, XeusError
 
 
 class Smooth(NetworkTeacher):
     """A convolution with our CNN's windows, then one over time."""
 
-    def __init__(self, dtype="float32", is_exact_in_batch=True, device="cpu"):
+    def __init__(self, is_exact_in_batch=True, device="cpu", **settings):
         torch.manual_seed(0)
         parts = nn.Sequential(nn.Conv1d(1, 6, 400, 320), nn.Conv1d(6, 6, 5, padding=2))
-        super().__init__(parts, 6, device, dtype, is_exact_in_batch)
+        config = NetworkTeacherConfig(layer=1, **settings)
+        super().__init__(parts, 6, config, device, is_exact_in_batch)
         self.shapes = []
 
     def layer_output(self, speech, lengths):
@@ -125,8 +126,28 @@ def test_bfloat16_keeps_its_matrices_small_and_gives_float32():
 
 
 def test_an_unknown_dtype_is_refused():
-    with pytest.raises(ConfigError, match="dtype must be auto, float32 or bfloat16: 'fp16'"):
+    message = "teacher_conf: dtype must be one of auto, float32, bfloat16, got 'fp16'"
+    with pytest.raises(ConfigError, match=message):
         Smooth(dtype="fp16")
+    with pytest.raises(ConfigError, match="normalise must be one of none, mean, got 'cmvn'"):
+        Smooth(normalise="cmvn")
+
+
+def test_the_mean_of_each_utterance_is_taken_out_where_asked(monkeypatch):
+    audio = [clip(length, i) for i, length in enumerate(LENGTHS)]
+    whole, centred = Smooth().frames(audio), Smooth(normalise="mean").frames(audio)
+    assert centred.lengths.tolist() == whole.lengths.tolist()
+    for before, after in zip(
+        whole.values.split(whole.lengths.tolist()),
+        centred.values.split(centred.lengths.tolist()),
+        strict=True,
+    ):
+        if len(after):
+            torch.testing.assert_close(after, before - before.mean(dim=0))
+    teacher = batched(monkeypatch, normalise="mean")
+    alone = [teacher.frames([signal]).values for signal in audio]
+    assert torch.equal(torch.cat(alone), teacher.frames(audio).values)
+    assert teacher.settings() == {"layer": 1, "normalise": "mean"}
 
 
 def test_too_little_memory_says_what_to_do():

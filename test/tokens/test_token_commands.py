@@ -82,7 +82,7 @@ def test_another_checkpoint_than_the_codebooks_is_refused_before_any_work(tmp_pa
     make_set(tmp_path, lengths=[4000])
     (tmp_path / "model.pth").write_bytes(b"1")
     (tmp_path / "config.yaml").write_text("{}")
-    identity = {"teacher": "xeus", "layer": 2, "checkpoint_sha256": "ab" * 32}
+    identity = {"teacher": "xeus", "layer": 2, "normalise": "none", "checkpoint_sha256": "ab" * 32}
     save_codebook(tmp_path, Codebook(np.zeros((5, 4), np.float32), identity))
     settings = {"checkpoint": str(tmp_path / "model.pth"), "layer": 2}
     out = ["--codebook", str(tmp_path), "--out", str(tmp_path / "train/labels/toy")]

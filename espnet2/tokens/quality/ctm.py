@@ -60,10 +60,14 @@ class Aligned:
         is_covered = (places >= 0) & (centres < ends[places])
         return np.where(is_covered, codes[places], UNCOVERED)
 
-    def check_end(self, num_samples: int) -> None:
-        """Raise DataError if the alignment goes on after the utterance, so is of other audio."""
-        last = max(self.segments, key=lambda segment: segment.end)
-        if last.end > num_samples + MAX_PAST_END:
+    def check_end(self, num_samples: int, tokens: "Tokens") -> None:
+        """Raise DataError if something is said after the utterance: it is of other audio then.
+
+        Silence may be: stage 2 cuts it off where ``format.trim_edges`` is set.
+        """
+        said = [segment for segment in self.segments if tokens.number(segment.token) != SILENT]
+        last = max(said, key=lambda segment: segment.end, default=None)
+        if last and last.end > num_samples + MAX_PAST_END:
             raise DataError(
                 f"{self.path}:{last.line}: {self.utt_id} ends at {num_samples / SAMPLE_RATE_HZ:.3f}"
                 f" s, this segment at {last.end / SAMPLE_RATE_HZ:.3f} s; align the audio of the "
@@ -106,7 +110,7 @@ class Coverage:
 
 
 def aligned_rows(
-    index: Index, ctms: list[Path], coverage: Coverage
+    index: Index, ctms: list[Path], tokens: Tokens, coverage: Coverage
 ) -> Iterator[tuple[int, str, Aligned]]:
     """(row, language, segments) of each utterance that is in both, in C order of the ids.
 
@@ -129,7 +133,7 @@ def aligned_rows(
                 coverage.frames_without += frames
                 coverage.first_without = coverage.first_without or utt_id
                 continue
-            head.check_end(num_samples)
+            head.check_end(num_samples, tokens)
             coverage.aligned_utterances += 1
             yield row, language, head
             head = next(alignment, None)

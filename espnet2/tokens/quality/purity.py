@@ -90,7 +90,7 @@ def count_joint(
     """
     index, coverage = stores[0].index, Coverage()
     languages, counters = {}, [Counter(store) for store in stores]
-    for row, language, aligned in aligned_rows(index, ctms, coverage):
+    for row, language, aligned in aligned_rows(index, ctms, tokens, coverage):
         numbers = aligned.frame_tokens(index.frames_of(row), tokens)
         is_compared = numbers >= 0
         coverage.uncovered_frames += int((numbers == UNCOVERED).sum())

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.tokens.teachers import hf_folder
 from espnet2.tokens.teachers.hf_networks import FilterbankNetwork, WaveformNetwork
-from espnet2.tokens.teachers.network import NetworkTeacher
+from espnet2.tokens.teachers.network import NetworkTeacher, NetworkTeacherConfig
 from espnet2.utils.errors import CheckpointError, ConfigError
 
 FAMILIES = {  # model_type of config.json: (class of transformers, how audio gets in)
@@ -42,18 +42,12 @@ FRONT_PARTS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_em
 
 
 @dataclass(frozen=True, kw_only=True)
-class HfTeacherConfig:
-    """Settings of the teacher."""
+class HfTeacherConfig(NetworkTeacherConfig):
+    """Settings of the teacher; see ``NetworkTeacherConfig`` too."""
 
     model: Path
     """A folder with config.json, preprocessor_config.json and weights, as
     ``hf download OWNER/NAME --local-dir FOLDER`` leaves it."""
-
-    layer: int
-    """Transformer layer whose raw output (before any final norm) is clustered, counted from 1."""
-
-    dtype: str = "auto"
-    """Computed in float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU."""
 
 
 class HfTeacher(NetworkTeacher):
@@ -72,26 +66,26 @@ class HfTeacher(NetworkTeacher):
         super().__init__(
             network,
             network.model.config.hidden_size,
+            config,
             device,
-            config.dtype,
             is_exact_in_batch=network.is_exact_in_batch,
         )
-        self.layer, self.sha256 = config.layer, hf_folder.weights_sha256(config.model)
+        self.sha256 = hf_folder.weights_sha256(config.model)
 
     def layer_output(self, speech: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """See ``NetworkTeacher``."""
         return self.network(speech, lengths)
 
     def identity(self) -> dict[str, Any]:
-        """Name, layer, the weights' hash, and whether audio is normalised first.
+        """Name, settings, the weights' hash, and whether audio is normalised first.
 
         Where the folder lies does not matter.
         """
         return {
             "teacher": "hf",
-            "layer": self.layer,
+            **self.settings(),
             "checkpoint_sha256": self.sha256,
-            "normalise": self.network.is_normalising,
+            "normalise_audio": self.network.is_normalising,
         }
 
 

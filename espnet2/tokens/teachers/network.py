@@ -10,6 +10,8 @@ Shapes: B utterances, S samples, T frames, D width of a frame.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,25 +25,50 @@ from espnet2.utils.logs import log
 GRID_SAMPLES = SAMPLE_RATE_HZ // 2  # lengths of batches: few shapes, little padding
 BATCH_SAMPLES = 100 * SAMPLE_RATE_HZ  # of a batch on a GPU: enough rows to fill one
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+NORMALISATIONS = ("none", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTeacherConfig:
+    """Settings that all of them have."""
+
+    layer: int
+    """Layer or block whose raw output (before any final norm) is clustered, counted from 1."""
+
+    normalise: str = "none"
+    """Per utterance and dimension: "none", or "mean": its mean is taken out, and with it much of
+    voice and channel."""
+
+    dtype: str = "auto"
+    """Computed in float32 or bfloat16; auto: bfloat16 on CUDA alone, so that labels made on CPUs
+    do not depend on which."""
+
+    def __post_init__(self) -> None:
+        for key, values in (("normalise", NORMALISATIONS), ("dtype", ("auto", *DTYPES))):
+            if getattr(self, key) not in values:
+                raise ConfigError(
+                    f"teacher_conf: {key} must be one of {', '.join(values)}, "
+                    f"got {getattr(self, key)!r}"
+                )
 
 
 class NetworkTeacher:
     """Base class: a subclass builds the network, cut at the layer, and says how it is called."""
 
     def __init__(
-        self, network: nn.Module, dim: int, device: str, dtype: str, is_exact_in_batch: bool
+        self,
+        network: nn.Module,
+        dim: int,
+        config: NetworkTeacherConfig,
+        device: str,
+        is_exact_in_batch: bool,
     ) -> None:
-        """``dim``: D. ``dtype``: float32, bfloat16, or auto: bfloat16 on CUDA alone, so that
-        labels made on CPUs do not depend on which. ``is_exact_in_batch``: whether padding leaves
-        no trace in an utterance's frames; if not, each goes through alone on any device.
-
-        Raises ConfigError: an unknown dtype.
-        """
-        self.device, self.dim = torch.device(device), dim
+        """``dim``: D. ``is_exact_in_batch``: whether padding leaves no trace in an utterance's
+        frames; if not, each goes through alone on any device."""
+        self.device, self.dim, self.config = torch.device(device), dim, config
+        dtype = config.dtype
         if dtype == "auto":
             dtype = "bfloat16" if self.device.type == "cuda" else "float32"
-        if dtype not in DTYPES:
-            raise ConfigError(f"teacher_conf: dtype must be auto, {' or '.join(DTYPES)}: {dtype!r}")
         self.computed = f"{self.device.type} {dtype}"
         self.network = network.to(self.device).eval().requires_grad_(False)
         if dtype == "bfloat16":
@@ -58,6 +85,10 @@ class NetworkTeacher:
         T may depend on S alone. For subclasses to write.
         """
         raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """What of the settings decides the frames, beside the weights."""
+        return {"layer": self.config.layer, "normalise": self.config.normalise}
 
     def groups(self, num_samples: np.ndarray) -> list[np.ndarray]:
         """See ``Teacher``."""
@@ -89,7 +120,7 @@ class NetworkTeacher:
                     "device, drop long ones (format: max_s), or label on the CPU"
                 ) from None
             for i, part in zip(members, states, strict=True):
-                parts[i] = part
+                parts[i] = part - part.mean(dim=0) if self.config.normalise == "mean" else part
         return pack(parts, self.dim, self.device)
 
     def group_frames(self, audio: Sequence[np.ndarray]) -> list[Tensor]:

@@ -16,24 +16,18 @@ from espnet2.ssl.checkpoint_files import read_checkpoint
 from espnet2.ssl.config import config_beside
 from espnet2.tokens.teachers.hubert_config import HubertConfig, build_hubert
 from espnet2.tokens.teachers.hubert_keys import load_first_layers
-from espnet2.tokens.teachers.network import NetworkTeacher
+from espnet2.tokens.teachers.network import NetworkTeacher, NetworkTeacherConfig
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import sha256_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class WavLabLMTeacherConfig:
-    """Settings of the teacher."""
+class WavLabLMTeacherConfig(NetworkTeacherConfig):
+    """Settings of the teacher; see ``NetworkTeacherConfig`` too."""
 
     checkpoint: Path
     """A checkpoint of ESPnet's HubertTask, with its config.yaml beside it."""
-
-    layer: int
-    """Layer whose raw output (no final norm) is clustered, counted from 1."""
-
-    dtype: str = "auto"
-    """Computed in float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU."""
 
 
 class WavLabLMTeacher(NetworkTeacher):
@@ -47,18 +41,16 @@ class WavLabLMTeacher(NetworkTeacher):
             CheckpointError: a checkpoint that does not fit it.
         """
         network = cut_network(config)
-        super().__init__(
-            network, network.output_size(), device, config.dtype, is_exact_in_batch=True
-        )
-        self.layer, self.sha256 = config.layer, sha256_file(config.checkpoint)
+        super().__init__(network, network.output_size(), config, device, is_exact_in_batch=True)
+        self.sha256 = sha256_file(config.checkpoint)
 
     def layer_output(self, speech: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """See ``NetworkTeacher``."""
         return self.network(speech, lengths)
 
     def identity(self) -> dict[str, Any]:
-        """Name, layer and the weights' hash; where the file lies does not matter."""
-        return {"teacher": "wavlablm", "layer": self.layer, "checkpoint_sha256": self.sha256}
+        """Name, settings and the weights' hash; where the file lies does not matter."""
+        return {"teacher": "wavlablm", **self.settings(), "checkpoint_sha256": self.sha256}
 
 
 def cut_network(config: WavLabLMTeacherConfig) -> WaveformTransformer:

@@ -10,24 +10,18 @@ from espnet2.nn.padding import padding_for
 from espnet2.ssl.config import SSLModelConfig, config_beside
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.interop import load_model
-from espnet2.tokens.teachers.network import NetworkTeacher
+from espnet2.tokens.teachers.network import NetworkTeacher, NetworkTeacherConfig
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import sha256_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class XeusTeacherConfig:
-    """Settings of the teacher."""
+class XeusTeacherConfig(NetworkTeacherConfig):
+    """Settings of the teacher; see ``NetworkTeacherConfig`` too."""
 
     checkpoint: Path
     """A checkpoint of either released layout, with its config.yaml beside it."""
-
-    layer: int
-    """Block whose raw output (before the final norm) is clustered, counted from 1."""
-
-    dtype: str = "auto"
-    """Computed in float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU."""
 
 
 class XeusTeacher(NetworkTeacher):
@@ -41,10 +35,8 @@ class XeusTeacher(NetworkTeacher):
             CheckpointError: a checkpoint that does not fit it.
         """
         model = cut_model(config)
-        super().__init__(
-            model, model.encoder.output_size(), device, config.dtype, is_exact_in_batch=True
-        )
-        self.layer, self.sha256 = config.layer, sha256_file(config.checkpoint)
+        super().__init__(model, model.encoder.output_size(), config, device, is_exact_in_batch=True)
+        self.sha256 = sha256_file(config.checkpoint)
 
     def layer_output(self, speech: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """See ``NetworkTeacher``."""
@@ -54,8 +46,8 @@ class XeusTeacher(NetworkTeacher):
         return self.network.states(x, padding, use_final_output=False)[-1], frames
 
     def identity(self) -> dict[str, Any]:
-        """Name, layer and the weights' hash; where the file lies does not matter."""
-        return {"teacher": "xeus", "layer": self.layer, "checkpoint_sha256": self.sha256}
+        """Name, settings and the weights' hash; where the file lies does not matter."""
+        return {"teacher": "xeus", **self.settings(), "checkpoint_sha256": self.sha256}
 
 
 def cut_model(config: XeusTeacherConfig) -> ESPnetSSLModel:
