@@ -35,7 +35,7 @@ setup(
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
-        "hf": ["transformers>=5"],  # teacher hf: Hugging Face's HuBERT, WavLM, wav2vec 2.0, w2v-BERT
+        "hf": ["transformers>=5"],  # teacher hf: HuBERT, WavLM, wav2vec 2.0, w2v-BERT
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "test": [
             "lhotse>=1.30",
