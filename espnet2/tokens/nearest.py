@@ -26,7 +26,7 @@ class NearestCentroid:
         # rounding() holds for true float32 products, not for TF32.
         torch.set_float32_matmul_precision("highest")
         # What all frames of a network share tells no centroid from another. Without it the products
-        # are smaller, and so is their rounding: 1 frame in 80 is contested instead of 1 in 10.
+        # are smaller, and so is their rounding: fewer frames are contested.
         centre = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
         moved = centroids.astype(np.float64) - centre  # (K, D)
         half_norms = (np.square(moved).sum(axis=1) / 2).astype(np.float32)
