@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from espnet2.bench import data
+from espnet2.bench import data, parts
 from espnet2.bench.data_loader import loader_tables
 from espnet2.bench.model import PEER_PYTHON
 from espnet2.bin.bench import main
@@ -28,7 +28,7 @@ def test_everything_is_measured_unless_a_part_is_named():
 
 
 def test_scratch_is_deleted_even_after_an_error(tmp_path):
-    with pytest.raises(ConfigError), data.scratch_folder(tmp_path / "scratch") as folder:
+    with pytest.raises(ConfigError), parts.scratch_folder(tmp_path / "scratch") as folder:
         (folder / "large").write_bytes(b"x" * 1000)
         raise ConfigError("as if a worker had failed")
     assert (tmp_path / "scratch").is_dir()
