@@ -141,8 +141,8 @@ def prepare_espeak(job: Job) -> dict[str, object]:
 def write_phones(job: Job, clips: list[Clip]) -> None:
     """``data/<corpus>/phones.ctm``: which phone is said when in the clips, by the synthesizer.
 
-    Times are those of the files. Stage 2 with ``trim_edges`` takes nothing from the beginning of
-    997 in 1,000 of them, and 20 ms from the others.
+    Times are those of the files. Stage 2 with ``trim_edges`` takes silence off their ends, and off
+    the beginning nothing, or rarely 20 ms.
     """
     ids = {clip.utt_id for clip in clips}
     found = []
