@@ -8,6 +8,23 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrameOutcome:
+    """What became of each frame; detached, on the device. Shapes: B batch, T frames."""
+
+    labels: Tensor
+    """(B, T) int64: the right clusters."""
+
+    predictions: Tensor
+    """(B, T) int64: the most likely ones."""
+
+    loss: Tensor
+    """(B, T) fp32: cross entropy."""
+
+    is_masked: Tensor
+    """(B, T) bool: frames that the encoder did not see."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossOutput:
     """A summed loss and what it was summed over; nothing here was read by the host."""
 
@@ -19,3 +36,6 @@ class LossOutput:
 
     counts: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Meter name -> (numerator, denominator), scalars on the device."""
+
+    frames: FrameOutcome | None = None
+    """Frame by frame, where the model predicts clusters."""

@@ -19,7 +19,7 @@ from espnet2.nn.precision import at_least_float32
 from espnet2.nn.utterance_mvn import UtteranceMVN
 from espnet2.ssl.checks import check_batch, check_labels
 from espnet2.ssl.encode_output import EncodeOutput
-from espnet2.ssl.losses import MaskedPredictionLoss, Targets
+from espnet2.ssl.losses import MaskedPredictionLoss, Targets, meters
 from espnet2.ssl.masking import Masker
 
 
@@ -172,18 +172,21 @@ class ESPnetSSLModel(nn.Module):
         self, states: list[Tensor], targets: Targets, feats: Tensor, padding: Padding | None
     ) -> LossOutput:
         """Sum of all losses, and the feature penalty in training."""
-        total, counts = torch.zeros((), device=feats.device), {}
+        total, counts, outcomes = torch.zeros((), device=feats.device), {}, []
         for index, loss in enumerate(self.losses):
-            part, part_counts = loss(states, targets, self.inter_layer)
+            part, outcome = loss(states, targets, self.inter_layer)
             total = total + part
+            outcomes.append(outcome)
             suffix = f"_{index}" if index else ""
+            part_counts = meters(outcome, targets)
             counts.update({name + suffix: pair for name, pair in part_counts.items()})
         if self.training and self.feature_penalty_weight:
             num_masked = targets.is_masked.sum(1)  # (B,)
             penalty = (mean_square(feats, padding) * num_masked).sum()
             total = total + self.feature_penalty_weight * penalty
             counts["feature_penalty"] = (penalty.detach(), num_masked.sum())
-        return LossOutput(loss_sum=total, weight=self.losses[0].weight(targets), counts=counts)
+        weight = self.losses[0].weight(targets)
+        return LossOutput(loss_sum=total, weight=weight, counts=counts, frames=outcomes[0])
 
 
 def mean_square(feats: Tensor, padding: Padding | None) -> Tensor:

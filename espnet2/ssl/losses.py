@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espnet2.nn.loss_output import FrameOutcome
 from espnet2.nn.precision import at_least_float32
 from espnet2.ssl.part_configs import LossConfig
 
@@ -74,8 +75,8 @@ class MaskedPredictionLoss(nn.Module):
 
     def forward(
         self, states: list[Tensor], targets: Targets, extra: dict[int, float]
-    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
-        """The loss sum, and meters of the last layer as (numerator, denominator).
+    ) -> tuple[Tensor, FrameOutcome]:
+        """The loss sum, and the outcome of every frame in the last layer.
 
         ``states``: hidden states (B, T, D), the last already through the final norm.
         ``extra``: more layers and their weights, from 0, as ``set_phase`` sets them.
@@ -91,7 +92,13 @@ class MaskedPredictionLoss(nn.Module):
             )
             entropy = entropy.view_as(targets.labels)
             total = total + weight * (frame_weight * entropy).sum()
-        return total, meters(logits, entropy, targets)
+        outcome = FrameOutcome(
+            labels=targets.labels,
+            predictions=logits.detach().argmax(-1),
+            loss=entropy.detach(),
+            is_masked=targets.is_masked,
+        )
+        return total, outcome
 
     def weight(self, targets: Targets) -> Tensor:
         """Number of frames in the loss, fp32."""
@@ -103,13 +110,12 @@ class MaskedPredictionLoss(nn.Module):
         return count
 
 
-@torch.no_grad()
-def meters(logits: Tensor, entropy: Tensor, targets: Targets) -> dict[str, tuple[Tensor, Tensor]]:
-    """Accuracy and cross entropy a frame, on masked and on visible frames."""
-    is_correct = logits.argmax(-1) == targets.labels
+def meters(outcome: FrameOutcome, targets: Targets) -> dict[str, tuple[Tensor, Tensor]]:
+    """Accuracy and cross entropy a frame, on masked and on visible frames: (sum, frames)."""
+    is_correct = outcome.predictions == outcome.labels
     counts = {}
     for name, where in (("masked", targets.is_masked), ("unmasked", targets.is_visible)):
         count = where.sum()
         counts[f"{name}_acc"] = ((is_correct & where).sum(), count)
-        counts[f"{name}_loss"] = ((entropy.detach() * where).sum(), count)
+        counts[f"{name}_loss"] = ((outcome.loss * where).sum(), count)
     return counts

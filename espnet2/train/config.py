@@ -9,7 +9,10 @@ from espnet2.utils.errors import ConfigError
 
 POSITIVE = (
     "max_steps", "accum_grad", "log_interval_steps", "valid_batches", "save_interval_steps",
-    "keep_checkpoints", "intermediate_interval_steps",
+    "keep_checkpoints", "intermediate_interval_steps", "watchdog_s",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "valid_interval_steps", "num_workers", "keep_nbest_models", "rollback_after", "max_rollbacks",
 )  # fmt: skip
 
 
@@ -105,6 +108,44 @@ class TrainConfig:
     use_tensorboard: bool = False
     """Also write TensorBoard's event files."""
 
+    use_wandb: bool = False
+    """Also send the rows to Weights & Biases."""
+
+    wandb_project: str | None = None
+    """Its project; null takes the name of the experiment's folder."""
+
+    keep_nbest_models: int = 1
+    """Models of lowest validation loss to keep in ``best/``; 0 keeps none."""
+
+    ema_decay: float | None = None
+    """Keep a running mean of the weights with this decay a step; validation and export use it."""
+
+    compile: Literal["buckets", "any"] | None = None
+    """torch.compile of the encoder's blocks: code for each bucket's length, or for any length."""
+
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Ranks hold the whole model each, or share it (FSDP2), where it is too large for one."""
+
+    ddp_comm_hook: Literal["bf16"] | None = None
+    """bf16: ranks exchange gradients in bfloat16, half the bytes."""
+
+    watchdog_s: float = 900.0
+    """A rank that makes no step for so long ends the job."""
+
+    rollback_after: int = 10
+    """Skipped steps in a row after which the run goes back to its last checkpoint and leaves out
+    the batches since; 0 ends the run where a whole log interval was skipped."""
+
+    max_rollbacks: int = 3
+    """How often it may; then the run ends."""
+
+    spike_ratio: float = 1.5
+    """An interval's loss above so many times the recent median is called a spike; 0 looks for
+    none."""
+
+    max_unreadable_ratio: float = 0.001
+    """Share of rows whose audio could not be read, above which the run ends."""
+
     def __post_init__(self) -> None:
         if problems := list(self.problems()):
             raise ConfigError("training cannot start: " + "; ".join(problems))
@@ -120,11 +161,19 @@ class TrainConfig:
         for name in POSITIVE:
             if getattr(self, name) < 1:
                 yield f"{name} must be at least 1, got {getattr(self, name)}"
-        for name in ("valid_interval_steps", "num_workers"):
+        for name in NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 yield f"{name} must not be negative, got {getattr(self, name)}"
         if self.optim_conf.lr <= 0:
             yield f"optim_conf.lr must be positive, got {self.optim_conf.lr}"
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            yield f"ema_decay must lie between 0 and 1, got {self.ema_decay}"
+        if self.spike_ratio and self.spike_ratio <= 1:
+            yield f"spike_ratio must be above 1 (0 looks for no spike), got {self.spike_ratio}"
+        if not 0 <= self.max_unreadable_ratio <= 1:
+            yield f"max_unreadable_ratio must lie in 0..1, got {self.max_unreadable_ratio}"
+        if self.parallel == "fsdp" and self.ddp_comm_hook:
+            yield "ddp_comm_hook belongs to parallel: ddp"
         yield from self.phase_problems()
 
     def phase_problems(self):
@@ -134,6 +183,11 @@ class TrainConfig:
         start = 0
         for i, phase in enumerate(self.phases):
             is_last = i == len(self.phases) - 1
+            if start >= self.max_steps > 0:
+                yield (
+                    f"phases[{i}] begins at step {start}, max_steps is {self.max_steps}: it is "
+                    "never reached; drop it or raise max_steps"
+                )
             if phase.until is None and not is_last:
                 yield f"phases[{i}].until is required: only the last phase runs to the end"
             if phase.until is not None and phase.until <= start:
