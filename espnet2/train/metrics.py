@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,13 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class Clock:
-    """Wall time of an interval, split into computing and waiting for data."""
+    """Wall time of an interval, split into computing and waiting for data.
+
+    ``exposed_s``: seconds of communication since its last call that computing did not hide
+    (``Parallel.exposed_s``); asked once an interval. None leaves communication out.
+    """
+
+    exposed_s: Callable[[], float] | None = None
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()

@@ -1,6 +1,7 @@
 """Turns a run's meters into rows, progress lines, curves and the final summary."""
 
 import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,14 @@ class Reporter:
         world: World,
         resumed_step: int,
         constants: dict[str, float],
+        *,
+        flops: Callable[[dict[str, Any]], float] | None = None,
+        languages: Sequence[str] = (),
     ) -> None:
+        """``flops``: operations of training on a batch (``ssl.flops.training_flops``), from its
+        lengths on the host. ``languages``: name of each code in ``batch["languages"]``.
+        """
+        self.flops, self.languages, self.step = flops, languages, resumed_step
         self.exp_dir, self.config, self.world, self.constants = exp_dir, config, world, constants
         self.meters, self.clock, self.learning_rate = Meters(), Clock(), 0.0
         self.metrics = exp_dir / "metrics.jsonl"
@@ -56,16 +64,18 @@ class Reporter:
         self.meters.add("grad_norm", norm, 1 - skipped)
         self.meters.add("skipped", skipped, skipped.new_ones(()))
         self.learning_rate = learning_rate
+        self.step += 1
         self.clock.steps += 1
 
-    def report_if_due(self, step: int) -> None:
-        """Write a row and a line at the interval and after the last step.
+    def report_if_due(self, step: int, force: bool = False) -> dict[str, Any] | None:
+        """Write a row and a line at the intervals of log and checkpoints, after the last step and
+        when asked to; returns the row, on every rank.
 
         Raises:
             TrainingError: no step of the interval had a finite gradient.
         """
-        if step % self.config.log_interval_steps and step != self.config.max_steps:
-            return
+        if not force and step % self.config.log_interval_steps and step != self.config.max_steps:
+            return None
         row = {"split": "train", "step": step, "lr": self.learning_rate}
         row |= self.meters.read(self.world) | self.clock.read()
         if row["skipped"] == 1.0:
@@ -74,8 +84,9 @@ class Reporter:
                 "lower optim_conf.lr or look for broken audio"
             )
         self.write(row, progress_line(row, self.config.max_steps))
+        return row
 
-    def report_validation(self, step: int, ratios: dict[str, float]) -> None:
+    def report_validation(self, step: int, ratios: dict[str, float]) -> dict[str, Any]:
         """Write a row of validation and refresh the curves."""
         row = {"split": "valid", "step": step} | ratios | self.constants
         if row.get("majority_share") and "masked_acc" in row:
@@ -84,6 +95,24 @@ class Reporter:
         self.write(row, "  ".join([f"valid at step {step}", f"loss {row['loss']:.3f}", *shares]))
         if self.world.is_first:
             draw_curves(self.metrics, self.exp_dir / "plots")
+        return row
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after ``step``: training went back to it."""
+        self.meters, self.step = Meters(), step
+        if self.world.is_first:
+            self.sinks[0] = MetricsFile(self.metrics, step)
+
+    def say(self, line: str) -> None:
+        """A line to the terminal and to ``train.log``; only rank 0's."""
+        if self.world.is_first:
+            log(line)
+            with open(self.exp_dir / "train.log", "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def alarm(self, text: str) -> None:
+        """Something that a person should look at: a line, and a row of ``alarms.tsv``."""
+        self.say(f"ALARM at step {self.step}: {text}")
 
     def write(self, row: dict[str, Any], line: str) -> None:
         """One row to the files, one line to the terminal and ``train.log``."""
@@ -91,9 +120,7 @@ class Reporter:
             return
         for sink in self.sinks:
             sink.add(row)
-        log(line)
-        with open(self.exp_dir / "train.log", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        self.say(line)
 
     def finish(self, step: int) -> dict[str, Any]:
         """The summary: last rows, mean speed; written once the run is complete."""
