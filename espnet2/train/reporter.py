@@ -13,14 +13,9 @@ from espnet2.train.config import TrainConfig
 from espnet2.train.distributed import World
 from espnet2.train.metrics import Clock, Meters, MetricsFile, progress_line, read_metrics
 from espnet2.train.plots import draw_curves
-from espnet2.utils.errors import XeusError
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
-
-
-class TrainingError(XeusError):
-    """Training cannot usefully go on."""
 
 
 class Reporter:
@@ -70,19 +65,11 @@ class Reporter:
     def report_if_due(self, step: int, force: bool = False) -> dict[str, Any] | None:
         """Write a row and a line at the intervals of log and checkpoints, after the last step and
         when asked to; returns the row, on every rank.
-
-        Raises:
-            TrainingError: no step of the interval had a finite gradient.
         """
         if not force and step % self.config.log_interval_steps and step != self.config.max_steps:
             return None
         row = {"split": "train", "step": step, "lr": self.learning_rate}
         row |= self.meters.read(self.world) | self.clock.read()
-        if row["skipped"] == 1.0:
-            raise TrainingError(
-                f"{self.exp_dir}: no gradient since the last report at step {step} was finite; "
-                "lower optim_conf.lr or look for broken audio"
-            )
         self.write(row, progress_line(row, self.config.max_steps))
         return row
 

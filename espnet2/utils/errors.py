@@ -19,3 +19,7 @@ class DataError(XeusError, ValueError):
 
 class CheckpointError(XeusError, ValueError):
     """A checkpoint is damaged, of another model, or carries more than tensors."""
+
+
+class TrainingError(XeusError):
+    """Training cannot usefully go on."""

@@ -10,8 +10,7 @@ from tiny_training import TinyBatches, TinyModel, run_tiny, tiny_config
 from espnet2.train.distributed import World
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
-from espnet2.train.reporter import TrainingError
-from espnet2.utils.errors import ConfigError
+from espnet2.utils.errors import ConfigError, TrainingError
 
 ALONE = World()
 
