@@ -18,7 +18,6 @@ from espnet2.bench.gpu_label import label
 from espnet2.bench.gpu_micro import ceilings, sdpa
 from espnet2.bench.gpu_parts import depthwise, layer, stem
 from espnet2.bench.gpu_step import encode, step
-from espnet2.bench.peaks import peak_of
 from espnet2.bench.table import Table
 from espnet2.bench.timing import Setup, attempt
 from espnet2.ssl.config import SSLModelConfig, model_keys
@@ -26,6 +25,7 @@ from espnet2.train.config import TrainConfig, train_config
 from espnet2.utils.cli import positive
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import XeusError
+from espnet2.utils.peaks import peak_of
 from espnet2.utils.provenance import REPOSITORY
 
 # The order is that of a run: what decides most comes first, in case the time runs out.

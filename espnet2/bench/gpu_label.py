@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from espnet2.bench.flops import hubert_flops
 from espnet2.bench.gpu_step import MFU_NOTE
+from espnet2.bench.hubert_flops import hubert_flops
 from espnet2.bench.table import Table
 from espnet2.bench.timing import NOTHING, Setup, Timing, attempt, measure, milliseconds, row_of
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from espnet2.bench.peaks import Work
 from espnet2.bench.table import Table
 from espnet2.bench.timing import NOTHING, Setup, attempt, measure, milliseconds, row_of
+from espnet2.bench.work import Work
 from espnet2.nn.attention import plain_attend
 from espnet2.train.trainer import autocast
 

@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from espnet2.bench.flops import TRAINING, block_flops, cnn_flops
 from espnet2.bench.gpu_micro import BF16_BYTES, Case, both_ways, case_table, compiled
-from espnet2.bench.peaks import Work
 from espnet2.bench.table import Table
 from espnet2.bench.timing import Setup
+from espnet2.bench.work import Work
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ, num_frames
 from espnet2.nn.cnn_frontend import CNNFrontend, normalize_waveform
 from espnet2.nn.depthwise_conv import conv_of_image, conv_of_rows
 from espnet2.ssl.factory import build_block, build_frontend
+from espnet2.ssl.flops import TRAINING, block_flops, cnn_flops
 from espnet2.ssl.part_configs import FrontendConfig
 
 FLOAT_BYTES = 4
@@ -90,7 +90,7 @@ def stem(setup: Setup) -> Table:
     with torch.no_grad():
         reference = frontend(speech, lengths)[0]
     samples = float(speech.numel())
-    flops = cnn_flops(config) * batch * num_frames(speech.shape[1])
+    flops = cnn_flops(config.shapes) * batch * num_frames(speech.shape[1])
     stored = samples / HOP_SAMPLES * rows_stored(config)
 
     def case(name, function) -> Case:

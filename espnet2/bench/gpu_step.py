@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from espnet2.bench.flops import TRAINING, utterance_flops
 from espnet2.bench.table import Table
 from espnet2.bench.timing import (
     NOTHING,
@@ -27,6 +26,7 @@ from espnet2.bench.timing import (
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.factory import build_model
+from espnet2.ssl.flops import TRAINING, utterance_flops
 from espnet2.train.distributed import World
 from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Batch, Trainer, autocast

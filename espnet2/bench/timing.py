@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import torch
 
-from espnet2.bench.peaks import Peak
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.train.config import TrainConfig
 from espnet2.utils.logs import log
+from espnet2.utils.peaks import Peak
 
 T = TypeVar("T")
 REPEATS = (3, 50)  # fewest and most timed calls

@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from espnet2.bench import gpu, gpu_label, gpu_step
-from espnet2.bench.flops import utterance_flops
 from espnet2.bench.gpu_micro import COLUMNS, Case, case_rows
 from espnet2.bench.gpu_parts import conv1d_stem, shifted_sums
 from espnet2.bench.gpu_step import Job, TrainingSteps, Variant, job_cells, lengths_of, variant_rows
-from espnet2.bench.peaks import Work, peak_of
 from espnet2.bench.timing import Timing, attempt
+from espnet2.bench.work import Work
 from espnet2.nn.depthwise_conv import conv_of_image, conv_of_rows
 from espnet2.ssl.factory import build_frontend
+from espnet2.ssl.flops import utterance_flops
 from espnet2.utils.errors import XeusError
+from espnet2.utils.peaks import peak_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MICRO = ("ceilings", "sdpa", "depthwise", "stem", "layer")

@@ -7,13 +7,15 @@ weight. Frames are those of one utterance, because attention costs more in longe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import prod
+from typing import Any
 
+from espnet2.data.frames import num_frames
 from espnet2.nn.positions import GROUPS, KERNEL
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.encoder_config import EncoderConfig
-from espnet2.ssl.part_configs import FrontendConfig
-from espnet2.tokens.teachers.hubert_config import HubertConfig
 
 TRAINING = 3  # a backward pass multiplies twice as much as the forward pass
 
@@ -22,7 +24,7 @@ def forward_flops(config: SSLModelConfig, num_frames: int) -> dict[str, float]:
     """FLOPs a frame of the forward pass, by part, in an utterance of ``num_frames`` frames."""
     encoder = config.encoder
     width = config.frontend.shapes[-1][0]
-    parts = {"cnn": cnn_flops(config.frontend)}
+    parts = {"cnn": cnn_flops(config.frontend.shapes)}
     if config.preencoder is not None:
         projected = config.preencoder.output_size or encoder.output_size
         parts["preencoder"] = 2.0 * width * projected
@@ -43,22 +45,28 @@ def utterance_flops(config: SSLModelConfig, num_frames: int, has_head: bool = Tr
     return num_frames * (sum(parts.values()) - (0 if has_head else parts["head"]))
 
 
-def hubert_flops(config: HubertConfig, num_frames: int) -> float:
-    """FLOPs of one utterance through all layers of a HuBERT, without pre-training's head."""
-    dim, kernel = config.encoder_embed_dim, config.encoder_pos_conv_kernel
-    layer = (
-        4 * 2.0 * dim * dim + 4.0 * num_frames * dim + 4.0 * dim * config.encoder_ff_interm_features
-    )
-    below = cnn_flops(config) + 2.0 * config.shapes[-1][0] * dim
-    positions = 2.0 * dim * (dim // config.encoder_pos_conv_groups) * kernel
-    return num_frames * (below + positions + config.encoder_num_layers * layer)
+def training_flops(config: SSLModelConfig) -> Callable[[dict[str, Any]], float]:
+    """A function from a batch to the FLOPs of training on it, forward and backward.
+
+    It reads ``speech_lengths`` (B,), samples, which lie on the host. What is done twice to save
+    memory counts once.
+    """
+
+    @lru_cache(maxsize=4096)
+    def of(num_samples: int) -> float:
+        return TRAINING * utterance_flops(config, num_frames(num_samples))
+
+    return lambda batch: sum(map(of, batch["speech_lengths"].tolist()))
 
 
-def cnn_flops(config: FrontendConfig | HubertConfig) -> float:
-    """FLOPs of the convolutional front end for one frame of its last layer."""
+def cnn_flops(shapes: Sequence[tuple[int, int, int]]) -> float:
+    """FLOPs of a convolutional front end for one frame of its last layer.
+
+    ``shapes``: (channels, kernel, stride) of each layer.
+    """
     total, in_dim = 0.0, 1
-    for index, (channels, kernel, _) in enumerate(config.shapes):
-        rows = prod(stride for _, _, stride in config.shapes[index + 1 :])
+    for index, (channels, kernel, _) in enumerate(shapes):
+        rows = prod(stride for _, _, stride in shapes[index + 1 :])
         total += 2.0 * in_dim * channels * kernel * rows
         in_dim = channels
     return total

@@ -1,4 +1,4 @@
-"""What a GPU can do at best, and how long a piece of work would take it at that rate."""
+"""What a GPU can do at best."""
 
 from __future__ import annotations
 
@@ -33,30 +33,3 @@ PEAKS = (
 def peak_of(device_name: str) -> Peak | None:
     """The rates of a device; None for one that is not in the table."""
     return next((peak for peak in PEAKS if peak.name in device_name), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """The least that a computation has to do, however it is written."""
-
-    matrix_flops: float = 0.0
-    """Operations that matrix units can do."""
-
-    vector_flops: float = 0.0
-    """Operations that they cannot do, such as those of a depthwise convolution."""
-
-    moved_bytes: float = 0.0
-    """Inputs read once and outputs written once."""
-
-    @property
-    def flops(self) -> float:
-        """All operations."""
-        return self.matrix_flops + self.vector_flops
-
-    def floor_s(self, peak: Peak) -> float:
-        """Seconds at the peak, memory and both kinds of units working at the same time."""
-        return max(
-            self.matrix_flops / peak.matrix_flops_s,
-            self.vector_flops / peak.vector_flops_s,
-            self.moved_bytes / peak.bytes_s,
-        )
