@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from espnet2.train.config import OptimConfig
 from espnet2.train.schedulers import Schedule
@@ -49,7 +50,10 @@ def clipped_step(
         The norm before clipping (0 where not finite), and 1.0 where the step was skipped.
     """
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
-    norm = nn.utils.get_total_norm([g for g in gradients if g is not None]) / divisor
+    norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+    if isinstance(norm, DTensor):  # of shards: their squares are still to be summed over ranks
+        norm = norm.full_tensor()
+    norm = norm / divisor
     is_finite = torch.isfinite(norm)
     shrink = (max_norm / (norm + CLIP_EPSILON)).clamp(max=1.0) if max_norm > 0 else 1.0
     optimizer.grad_scale = (divisor / shrink).float()
