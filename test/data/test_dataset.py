@@ -6,8 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planned_sets import make_plan
 from toy_dump import write_set
 
+from espnet2.data import dataset
 from espnet2.data.audio import to_float, to_int16
 from espnet2.data.augment import CLEAN, MixConfig
 from espnet2.data.augment_torch import augmented
@@ -84,13 +86,15 @@ def test_cropped_labels_are_the_frames_of_the_cropped_audio(length, data):
     frames = num_frames(length)
     audio = np.arange(length)
     labels = np.array([audio[320 * t] for t in range(frames)])  # each label: its first sample
+    clip = Clip(audio=audio, labels=labels, languages=labels % 7)
     size = data.draw(st.integers(400, length))
     start = 320 * data.draw(st.integers(0, (length - size) // 320))
-    cut, cut_labels = crop(Clip(audio=audio, labels=labels), start, size)
-    assert len(cut) == size
-    assert cut_labels.tolist() == [cut[320 * t] for t in range(num_frames(size))]
+    cut = crop(clip, start, size)
+    assert len(cut.audio) == size
+    assert cut.labels.tolist() == [cut.audio[320 * t] for t in range(num_frames(size))]
+    assert cut.languages.tolist() == (cut.labels % 7).tolist()
     with pytest.raises(ValueError, match="multiple of 320 samples, got 321"):
-        crop(Clip(audio=audio, labels=labels), 321, 400)
+        crop(clip, 321, 400)
 
 
 def test_clean_batches_hold_the_stored_audio_at_the_labels_place(dump):
@@ -116,6 +120,11 @@ def test_types_and_ranges_are_what_the_model_takes(dump):
     (batch,) = open_batches(dump, HEAVY).batch(0)
     assert batch["speech"].dtype == batch["mask_uniforms"].dtype == torch.float32
     assert batch["text"].dtype == batch["text_lengths"].dtype == torch.int64
+    assert (batch["languages"].dtype, batch["languages"].shape) == (
+        torch.int16,
+        batch["text"].shape,
+    )
+    assert batch["replaced"] == []
     assert batch["mask_uniforms"].min() >= 0
     assert batch["mask_uniforms"].max() < 1
 
@@ -211,9 +220,36 @@ def test_what_the_device_applies_is_what_the_loader_would_have_applied(dump):
     assert min(seen["mix_noise"], seen["room_rirs"]) > 10
 
 
+def test_every_frame_has_the_language_of_its_utterance(tmp_path):
+    languages = ["swa", "deu", "xho", "deu"] * 3
+    clips = [clip_of(i, 8000) for i in range(12)]
+    write_set(tmp_path / "toy", clips, [np.zeros(24)] * 12, languages)
+    config = PlanConfig(batch_bins=6 * 8000, num_buckets=1)
+    build_plan(tmp_path / "toy/index.arrow", tmp_path / "toy/plan", config, seed=3)
+    index = Index.open(tmp_path / "toy")
+    labels, plan = LabelStore.open(index, tmp_path / "toy/labels"), Plan.open(tmp_path / "toy/plan")
+    batches = PretrainBatches(index, labels, plan, None, None, CLEAN, 0)
+    assert list(batches.languages) == ["swa", "deu", "xho"]
+    for micro in batches.loader(0, 2, num_workers=1):
+        for utt_id, codes in zip(micro[0]["utt_ids"], micro[0]["languages"].tolist(), strict=True):
+            assert [batches.languages[code] for code in codes] == [languages[int(utt_id[1:])]] * 24
+
+
+def test_more_languages_than_a_batch_can_name_are_refused(tmp_path, monkeypatch):
+    assert torch.iinfo(torch.int16).max == dataset.MAX_LANGUAGES
+    monkeypatch.setattr(dataset, "MAX_LANGUAGES", 2)
+    plan = make_plan(tmp_path, [8000] * 3, languages=["deu", "fra", "swa"], num_buckets=1)
+    with pytest.raises(DataError, match=r"index.arrow: 3 languages; at most 2 are counted"):
+        PretrainBatches(Index.open(tmp_path), None, plan, None, None, CLEAN, 0)
+
+
 def test_an_uneven_share_and_a_missing_bank_are_refused(dump):
-    with pytest.raises(ConfigError, match="set plan.batch_multiple to a multiple of 3"):
+    with pytest.raises(ConfigError) as refused:
         open_batches(dump, world=3)
+    assert str(refused.value) == (
+        f"{dump}/toy/plan: batches of 8 rows cannot be shared among 3 ranks x 1 accumulation "
+        "steps; set plan.batch_multiple to a multiple of 3 and run stage 7 (plan) again"
+    )
     batches = open_batches(dump, HEAVY)
     batches.rirs = None
     with pytest.raises(ConfigError, match=r"rir_prob is 0.7 at step 5 without a RIR bank"):
@@ -224,12 +260,37 @@ def test_an_uneven_share_and_a_missing_bank_are_refused(dump):
         batches.batch(5)
 
 
+def test_more_ranks_than_rows_of_a_bucket_are_refused(dump):
+    config = PlanConfig(batch_bins=600_000, batch_multiple=32, num_buckets=1)
+    build_plan(dump / "toy/index.arrow", dump / "toy/wide", config, seed=3)
+    batches, plan = open_batches(dump), Plan.open(dump / "toy/wide")
+    (bucket,) = plan.buckets
+    assert (bucket.count, bucket.batch) == (24, 32)  # some rows twice in a batch
+    options = {"plan": plan, "noise": None, "rirs": None, "config": CLEAN, "seed": 0}
+    assert PretrainBatches(batches.index, batches.labels, **options, world=8).batch(0)
+    with pytest.raises(ConfigError, match=r"s holds 24 rows, fewer than 16 ranks x 2 accumulation"):
+        PretrainBatches(batches.index, batches.labels, **options, world=16, accum_grad=2)
+
+
 def test_a_plan_of_another_index_is_refused(dump):
     batches = open_batches(dump)
     plan = Plan.open(dump / "toy/plan")
     plan.summary = {**plan.summary, "index_sha256": "other"}
-    with pytest.raises(DataError, match="planned for another index than the labels"):
+    with pytest.raises(DataError) as refused:
         PretrainBatches(batches.index, batches.labels, plan, None, None, CLEAN, 0)
+    assert str(refused.value) == (
+        f"{dump}/toy/plan: planned for another index than {dump}/toy/index.arrow; "
+        "run stage 7 (plan) again"
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_goes_wrong_in_a_worker_is_the_same_one_line(dump, workers):
+    batches = open_batches(dump, MixConfig(noise_prob=0.1, rir_prob=0))
+    batches.noise = None
+    with pytest.raises(ConfigError) as refused:
+        list(batches.loader(5, 7, workers))
+    assert str(refused.value) == "noise_prob is 0.1 at step 5 without a noise bank"
 
 
 def test_an_empty_range_of_steps_loads_nothing(dump):

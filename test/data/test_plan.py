@@ -219,7 +219,10 @@ def test_an_absurd_setting_is_refused(options, message):
 def test_an_empty_set_has_a_plan_without_batches(tmp_path):
     plan = make_plan(tmp_path, [])
     assert plan.steps_per_pass == 0
-    with pytest.raises(DataError, match="no batch for step 0"):
+    with pytest.raises(
+        DataError,
+        match=r"plan: an empty plan: no utterance is long enough for a batch; give the set",
+    ):
         plan.batch(0)
     with pytest.raises(DataError, match="run stage 7"):
         Plan.open(tmp_path)

@@ -48,8 +48,13 @@ class PlannedBatch:
 
     rows: np.ndarray  # (n,) rows of the index, or piece numbers of ``Plan.stream``
     visits: np.ndarray  # (n,) how often the row was drawn before, counting repeats; for seeds
-    num_samples: int  # crop length of every row
+    bucket: Bucket  # that all rows are of
     epoch: int  # passes over this bucket completed before the batch's first row
+
+    @property
+    def num_samples(self) -> int:
+        """Crop length of every row."""
+        return self.bucket.num_samples
 
 
 class Plan:
@@ -97,8 +102,14 @@ class Plan:
 
     def batch(self, step: int) -> PlannedBatch:
         """The global batch of ``step``; raises DataError for an empty plan."""
-        if step < 0 or not self.buckets:
-            raise DataError(f"{self.folder}: no batch for step {step}: {len(self.buckets)} buckets")
+        if step < 0:
+            raise DataError(f"{self.folder}: there is no step {step}")
+        if not self.buckets:
+            raise DataError(
+                f"{self.folder}: an empty plan: no utterance is long enough for a batch; give the "
+                "set more audio, or lower plan.bucket_s or plan.pack_s, and run stage 7 (plan) "
+                "again"
+            )
         number, k = self._locate(int(step))
         bucket = self.buckets[number]
         stream = k * bucket.batch + np.arange(bucket.batch, dtype=np.int64)
@@ -112,9 +123,13 @@ class Plan:
         return PlannedBatch(
             rows=rows,
             visits=visits,
-            num_samples=bucket.num_samples,
+            bucket=bucket,
             epoch=int(epochs[0]),
         )
+
+    def row(self, bucket: Bucket, entry: int) -> int:
+        """Row of entry ``entry`` of a bucket: of the index, or a piece's number."""
+        return entry if self.is_packed else int(self.rows[bucket.first + entry])
 
     def _locate(self, step: int) -> tuple[int, int]:
         """Bucket of ``step``, and which of the bucket's batches it is."""
