@@ -2,16 +2,21 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, distributed
 
-from espnet2.utils.errors import ConfigError
+from espnet2.train.launch import LOST
+from espnet2.train.slurm import take_rank_from_srun
+from espnet2.utils.errors import ConfigError, XeusError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.processes import die_with_parent
+
+DAY_S = 86400.0
+MARGIN_S = 30.0  # after the watchdog, which can say more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,48 +48,72 @@ class World:
         """Rank 0's ``number``, on every rank."""
         return int(self.sum(torch.tensor(number if self.is_first else 0, device=self.device)))
 
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """``model`` with gradients averaged over the ranks while backward runs.
-
-        Without ``device_ids`` it leaves its inputs where they are: lengths stay on the host.
-        """
-        if self.size == 1:
-            return model
-        return DistributedDataParallel(model, gradient_as_bucket_view=True)
-
 
 @contextlib.contextmanager
-def joined(ngpu: int = 0) -> Iterator[World]:
-    """Join the ranks that torchrun (or srun with its variables) started; alone without them.
+def joined(ngpu: int = 0, timeout_s: float = 900.0) -> Iterator[World]:
+    """Join the ranks that torchrun or srun started; alone without them.
 
     ``ngpu`` of 0 trains on the CPU, one thread a rank: ranks that share cores wait for each other
     otherwise. The barrier at the end keeps a rank from tearing down a group that others still use.
-    Raises ConfigError where there is no GPU for this rank.
+
+    Args:
+        timeout_s: how long ranks wait for each other; a watchdog of this time speaks first.
+
+    Raises:
+        ConfigError: there is no GPU for this rank.
+        XeusError: the other ranks are gone.
     """
+    take_rank_from_srun()
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device("cpu")
-    if ngpu > 0:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        if device.index >= torch.cuda.device_count():
-            raise ConfigError(
-                f"--ngpu {ngpu}: GPUs that torch finds here: {torch.cuda.device_count()}; ask for "
-                "no more (--ngpu 0 uses the CPU)"
-            )
-        torch.cuda.set_device(device)
-        torch.set_float32_matmul_precision("high")
-    else:
-        torch.set_num_threads(1)
-    world = World(rank=rank, size=size, device=device)
+    world = World(rank=rank, size=size, device=own_device(ngpu))
     if size == 1:
         yield world
         return
     die_with_parent()
-    distributed.init_process_group("nccl" if ngpu > 0 else "gloo")
+    distributed.init_process_group(
+        "nccl" if ngpu > 0 else "gloo",
+        timeout=datetime.timedelta(seconds=(timeout_s or DAY_S) + MARGIN_S),
+        device_id=world.device if ngpu > 0 else None,
+    )
     try:
         yield world
         distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
+    except RuntimeError as error:
+        if not is_about_peers(error):
+            raise
+        raise XeusError(f"rank {rank} of {size} {LOST}: {first_line(error)}") from None
+    distributed.destroy_process_group()  # after an error it would wait for the others
+
+
+def own_device(ngpu: int) -> torch.device:
+    """This rank's, set up.
+
+    Raises:
+        ConfigError: there is no GPU for this rank.
+    """
+    if ngpu == 0:
+        torch.set_num_threads(1)
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if device.index >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--ngpu {ngpu}: GPUs that torch finds here: {torch.cuda.device_count()}; ask for "
+            "no more (--ngpu 0 uses the CPU)"
+        )
+    torch.cuda.set_device(device)
+    torch.set_float32_matmul_precision("high")
+    return device
+
+
+def is_about_peers(error: RuntimeError) -> bool:
+    """Whether a collective failed, which means that another rank did."""
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
+
+
+def first_line(error: Exception) -> str:
+    """The first sentence of a long message, without where in its source a library found it."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line.rpartition("] ")[2].partition(". ")[0]
 
 
 def autocast_dtype(asked: str, device: torch.device) -> torch.dtype:

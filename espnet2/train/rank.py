@@ -7,11 +7,13 @@ import json
 import sys
 
 from espnet2.utils.cli import run_main
+from espnet2.utils.processes import die_with_parent
 from espnet2.utils.work import load_entry, typed
 
 
 def main() -> None:
     """Call the job's function with its arguments."""
+    die_with_parent()  # before the seconds that importing torch takes
     job = json.loads(sys.argv[1])
     function = load_entry(job["entry"])
     function(**typed(function, job["kwargs"]))

@@ -22,8 +22,8 @@ from typing import Any
 from torch import distributed
 
 from espnet2.train.distributed import World
+from espnet2.train.launch import STILL
 
-STILL = "has made no step for"  # launch.py knows the line by these words
 STATUS = 70  # exit status: EX_SOFTWARE of sysexits.h
 STORE_S = 5.0  # how long the store may take to answer: it may be what hangs
 LOOKS = 20  # looks within the time limit

@@ -10,12 +10,11 @@ from espnet2.utils.errors import ConfigError
 CPU = torch.device("cpu")
 
 
-def test_alone_a_sum_is_the_value_itself_and_the_model_stays_bare():
-    world, value, model = World(), torch.tensor(3.0), torch.nn.Linear(1, 1)
+def test_alone_a_sum_is_the_value_itself():
+    world, value = World(), torch.tensor(3.0)
     assert world.is_first
     assert world.sum(value) is value
     assert world.from_first(7) == 7
-    assert world.parallel(model) is model
 
 
 def test_without_torchrun_there_is_one_rank_with_one_thread(monkeypatch):
