@@ -86,23 +86,35 @@ def load_recipe(conf: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
                 f"--set {setting}: must be section.key=value; sections are {', '.join(SECTIONS)}"
             )
         data = override(data, setting)
+        if isinstance(data[section], str):
+            data[section] = load_section_file(Path(conf).parent / data[section], [])
     return data
 
 
 def load_layers(conf: Path, above: list[Path]) -> dict[str, Any]:
     """``conf`` laid over its bases; ``above`` are the YAMLs that led here."""
-    if conf.resolve() in above:
-        raise ConfigError(f"{conf} is its own base")
-    data = load_yaml(conf)
-    base = data.pop("base", None)
+    data, base = load_with_base(conf, above)
     for name, section in data.items():
         if name not in SECTIONS:
             raise ConfigError(f"{conf}: {name} is not a known section{guess(name, SECTIONS)}")
-        if isinstance(section, str) and name != "seed":
-            data[name] = load_yaml(conf.parent / section)
-    if base is None:
-        return data
-    return merge(load_layers(conf.parent / base, [*above, conf.resolve()]), data)
+        if isinstance(section, str):
+            data[name] = load_section_file(conf.parent / section, [])
+    return data if base is None else merge(load_layers(base, [*above, conf.resolve()]), data)
+
+
+def load_section_file(path: Path, above: list[Path]) -> dict[str, Any]:
+    """The YAML of one section laid over its bases."""
+    data, base = load_with_base(path, above)
+    return data if base is None else merge(load_section_file(base, [*above, path.resolve()]), data)
+
+
+def load_with_base(path: Path, above: list[Path]) -> tuple[dict[str, Any], Path | None]:
+    """A YAML without its key ``base``, and the file which that names, if any."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path} is its own base")
+    data = load_yaml(path)
+    base = data.pop("base", None)
+    return data, None if base is None else path.parent / base
 
 
 def merge(base: dict, changes: dict) -> dict:

@@ -134,7 +134,7 @@ def test_a_broken_recipe_is_refused_with_file_and_line(tmp_path, text, message):
     [
         ("plan.x=[1", r"x=\[1: '\[1' is not a YAML value"),
         ("plan.x.y=1", "x is 3, it has no keys of its own"),
-        ("plan=words", "plan must be a mapping or a file's path, got 'words'"),
+        ("plan=words", "words: no such configuration file"),
     ],
 )
 def test_an_override_that_does_not_fit_is_refused(tmp_path, setting, message):
@@ -164,3 +164,19 @@ def test_an_override_of_an_unknown_section_is_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no such configuration file"):
         load_yaml(tmp_path / "none.yaml")
+
+
+def test_a_section_may_have_a_base_of_its_own_and_be_chosen_on_the_command_line(tmp_path):
+    (tmp_path / "small.yaml").write_text(
+        "max_steps: 9\nencoder_conf: {num_blocks: 3, ckpt: true}\n"
+    )
+    (tmp_path / "large.yaml").write_text("base: small.yaml\nencoder_conf: {num_blocks: 8}\n")
+    (tmp_path / "recipe.yaml").write_text("pretrain: small.yaml\n")
+    (tmp_path / "large_recipe.yaml").write_text("pretrain: large.yaml\n")
+    large = {"max_steps": 9, "encoder_conf": {"num_blocks": 8, "ckpt": True}}
+    assert load_section(tmp_path / "large_recipe.yaml", "pretrain") == large
+    settings = ["pretrain=large.yaml", "pretrain.max_steps=5"]
+    chosen = load_section(tmp_path / "recipe.yaml", "pretrain", settings)
+    assert chosen == {**large, "max_steps": 5}
+    with pytest.raises(ConfigError, match=r"none.yaml"):
+        load_section(tmp_path / "recipe.yaml", "pretrain", ["pretrain=none.yaml"])
