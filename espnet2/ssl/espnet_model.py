@@ -22,6 +22,8 @@ from espnet2.ssl.encode_output import EncodeOutput
 from espnet2.ssl.losses import MaskedPredictionLoss, Targets, meters
 from espnet2.ssl.masking import Masker
 
+MAX_COMPILED_SHAPES = 256  # torch gives up after 8; a plan has a few dozen buckets at most
+
 
 class ScaleGradient(torch.autograd.Function):
     """Identity whose gradient is multiplied by a constant."""
@@ -81,6 +83,15 @@ class ESPnetSSLModel(nn.Module):
             self.masker.mask_prob = mask_prob
         if inter_layer is not None:
             self.inter_layer = {block - 1: weight for block, weight in inter_layer.items()}
+
+    def compile_blocks(self, for_any_length: bool) -> None:
+        """torch.compile every block: code for each length of a batch, or one for all lengths.
+
+        Blocks share their code: a length is compiled once, not once a block.
+        """
+        torch._dynamo.config.recompile_limit = MAX_COMPILED_SHAPES
+        for block in self.encoder.encoders:
+            block.compile(dynamic=for_any_length)
 
     def forward(
         self,

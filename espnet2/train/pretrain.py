@@ -9,6 +9,7 @@ from espnet2.data.augment import MixConfig
 from espnet2.data.labels import LabelStore
 from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.factory import build_model
+from espnet2.ssl.flops import training_flops
 from espnet2.train.batches import (
     PhaseMixing,
     majority_share,
@@ -78,6 +79,7 @@ def pretrain_rank(
     return train(
         model, batches, config, exp, world,
         seed=seed, settings=settings, valid=valid, constants=constants,
+        flops=training_flops(model_config), languages=batches.languages,
     )  # fmt: skip
 
 

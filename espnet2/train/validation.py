@@ -1,24 +1,26 @@
 """Validation: the training loss and counts of a fixed set of batches, without learning."""
 
-from collections.abc import Iterable
+import contextlib
 
 import torch
-from torch import Tensor, nn
 
-from espnet2.train.distributed import World
 from espnet2.train.metrics import Meters
 from espnet2.train.reporter import add_output
+from espnet2.train.trainer import Batches, Trainer, autocast, on_device
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, batches: Iterable[list[dict[str, Tensor]]], world: World
-) -> dict[str, float]:
-    """Ratios over ``batches`` and all ranks; the model is left in training mode."""
-    meters = Meters()
+def validate(trainer: Trainer, batches: Batches) -> dict[str, float]:
+    """Ratios over the first ``valid_batches`` and all ranks; with the mean weights if there are.
+
+    The model is left in training mode.
+    """
+    meters, model, device = Meters(), trainer.model, trainer.world.device
+    weights = trainer.ema.in_use() if trainer.ema else contextlib.nullcontext()
     model.eval()
-    for micro_batches in batches:
-        for batch in micro_batches:
-            add_output(meters, model(**batch))
+    with weights, autocast(device, trainer.dtype):
+        for micro_batches in batches.loader(0, trainer.config.valid_batches, 0):
+            for batch in micro_batches:
+                add_output(meters, model(**on_device(batch, device)))
     model.train()
-    return meters.read(world)
+    return meters.read(trainer.world)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_training import TinyBatches, TinyModel, run_tiny, tiny_config
 
+from espnet2.train.checkpoint import load_tensors, step_path
 from espnet2.train.distributed import World
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
@@ -43,7 +44,7 @@ def test_rows_of_a_resumed_run_are_those_of_one_run(tmp_path):
     rows = [read_metrics(tmp_path / name / "metrics.jsonl") for name in ("whole", "parts")]
     losses = [[(row["step"], row["loss"]) for row in table] for table in rows]
     assert losses[0] == losses[1]
-    assert [step for step, _ in losses[0]] == [2, 4, 6, 8, 10, 12]
+    assert [step for step, _ in losses[0]] == [2, 3, 4, 6, 8, 9, 10, 12]  # 3 and 9: checkpoints
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):
@@ -61,7 +62,7 @@ def test_other_settings_are_refused_with_the_difference(tmp_path):
 
 def test_kept_files_are_the_last_two_and_every_sixth(tmp_path):
     run_tiny(tmp_path, ALONE, tiny_config())
-    names = {folder: sorted(path.name for path in (tmp_path / folder).iterdir())
+    names = {folder: sorted(path.name for path in (tmp_path / folder).glob("*.pth"))
              for folder in ("checkpoints", "intermediate")}  # fmt: skip
     assert names["checkpoints"] == ["step_0000009.pth", "step_0000012.pth"]
     assert names["intermediate"] == ["step_0000006.pth", "step_0000012.pth"]
@@ -80,16 +81,76 @@ def as_phase(data):
 
 
 def test_a_bad_batch_is_skipped_and_counted(tmp_path):
-    model, _ = run_tiny(tmp_path, ALONE, tiny_config(), bad_step=5)
+    model, _ = run_tiny(tmp_path, ALONE, tiny_config(), bad_steps=[5])
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
     rows = {row["step"]: row for row in read_metrics(tmp_path / "metrics.jsonl")}
     assert [rows[step]["skipped"] for step in (4, 6, 8)] == [0, 0.5, 0]
     assert rows[6]["loss"] < 100
 
 
-def test_an_interval_without_a_finite_gradient_ends_the_run(tmp_path):
-    with pytest.raises(TrainingError, match="at step 6 was finite"):
-        run_tiny(tmp_path, ALONE, tiny_config(log_interval_steps=1), bad_step=5)
+def bad_run(exp_dir, config, **batches):
+    """Batches 5 to 8 give no finite gradient."""
+    return run_tiny(exp_dir, ALONE, config, bad_steps=range(5, 9), **batches)
+
+
+def test_skipped_steps_in_a_row_turn_the_run_back_and_leave_their_batches_out(tmp_path):
+    seen = []
+    config = tiny_config(rollback_after=2, log_interval_steps=1)
+    model, summary = bad_run(tmp_path, config, seen=seen)
+    # Steps 6 and 7 fail: back to checkpoint 6, without batch 6; then 7 and 8 fail, and back again.
+    assert seen == list(range(15))
+    assert summary["is_complete"]
+    state = load_tensors(step_path(tmp_path / "checkpoints", 12))
+    assert (state["step"], state["shift"], state["rollbacks"]) == (12, 3, 2)
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    steps = [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")]
+    assert steps == list(range(1, 13))
+
+
+def test_a_run_killed_after_a_rollback_goes_on_as_if_it_had_not_been(tmp_path):
+    config = tiny_config(rollback_after=2, log_interval_steps=1)
+    whole, _ = bad_run(tmp_path / "whole", config)
+    for stop in (5, 6, 8, 10):
+        changed = tiny_config(rollback_after=2, log_interval_steps=1, max_steps=stop)
+        bad_run(tmp_path / "parts", changed)
+    parts, _ = bad_run(tmp_path / "parts", config)
+    assert_same_weights(whole, parts, atol=0, rtol=0)
+
+
+def test_a_run_that_keeps_failing_ends_with_what_to_do(tmp_path):
+    config = tiny_config(rollback_after=2, log_interval_steps=1, max_rollbacks=1)
+    message = r"at step 8 2 steps in a row had no finite gradient, after 1 rollbacks; lower optim"
+    with pytest.raises(TrainingError, match=message):
+        bad_run(tmp_path, config)
+
+
+def test_without_a_checkpoint_there_is_no_way_back(tmp_path):
+    config = tiny_config(rollback_after=2, log_interval_steps=1, save_interval_steps=100)
+    with pytest.raises(TrainingError, match="at step 7 2 steps in a row had no finite gradient"):
+        run_tiny(tmp_path, ALONE, config, bad_steps=range(5, 9))
+
+
+def test_an_interval_without_a_finite_gradient_ends_a_run_that_may_not_turn_back(tmp_path):
+    config = tiny_config(rollback_after=0, max_rollbacks=0, log_interval_steps=1)
+    with pytest.raises(TrainingError, match="at step 6 no gradient since the last report"):
+        run_tiny(tmp_path, ALONE, config, bad_steps=[5])
+
+
+def test_the_mean_weights_are_validated_and_saved(tmp_path):
+    config = tiny_config(ema_decay=0.9, valid_interval_steps=6, valid_batches=2)
+    model = TinyModel()
+    train(model, TinyBatches(), config, tmp_path, ALONE, valid=TinyBatches())
+    state = load_tensors(step_path(tmp_path / "checkpoints", 12))
+    mean = load_tensors(step_path(tmp_path / "intermediate", 12))["model"]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(state["model"][name], tensor)
+        assert torch.equal(state["ema"][name], mean[name])
+        assert not torch.equal(mean[name], tensor)
+    model.load_state_dict(mean)
+    outputs = [model(**batch) for [batch] in TinyBatches().loader(0, 2, 0)]
+    loss = sum(o.loss_sum for o in outputs) / sum(o.weight for o in outputs)
+    rows = [r for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "valid"]
+    assert rows[-1]["loss"] == pytest.approx(loss.item(), rel=1e-6)
 
 
 def test_validation_is_written_beside_its_constants(tmp_path):

@@ -41,15 +41,15 @@ class TinyModel(nn.Module):
 class TinyBatches:
     """Batch of a step: ROWS rows drawn from the step; a rank takes every world-th row."""
 
-    def __init__(self, rank=0, world=1, accum_grad=1, pause_s=0.0, bad_step=-1):
+    def __init__(self, rank=0, world=1, accum_grad=1, pause_s=0.0, bad_steps=(), seen=None):
         self.rank, self.world, self.accum_grad = rank, world, accum_grad
-        self.pause_s, self.bad_step = pause_s, bad_step
+        self.pause_s, self.bad_steps, self.seen = pause_s, bad_steps, seen
 
     def batch(self, step):
         draw = torch.Generator().manual_seed(step)
         x = torch.randn(ROWS, WIDTH, generator=draw)
         w = torch.randint(1, 9, (ROWS,), generator=draw).float()
-        y = x.sum(1) if step != self.bad_step else torch.full((ROWS,), torch.nan)
+        y = x.sum(1) if step not in self.bad_steps else torch.full((ROWS,), torch.nan)
         mine = torch.arange(ROWS)[self.rank :: self.world]
         lengths = torch.full((len(mine),), 16000)
         parts = {"x": x[mine], "y": y[mine], "w": w[mine], "speech_lengths": lengths}
@@ -59,6 +59,8 @@ class TinyBatches:
     def loader(self, start, stop, num_workers):
         for step in range(start, stop):
             time.sleep(self.pause_s)
+            if self.seen is not None:
+                self.seen.append(step)
             yield self.batch(step)
 
 
