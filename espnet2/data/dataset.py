@@ -24,6 +24,7 @@ from espnet2.data.labels import LabelStore
 from espnet2.data.plan import Plan
 from espnet2.data.replacement import Places
 from espnet2.utils.errors import ConfigError, DataError, XeusError
+from espnet2.utils.processes import begin_worker
 from espnet2.utils.seeding import rng_for
 
 PREFETCH_STEPS = 4  # a worker
@@ -213,6 +214,7 @@ class PretrainBatches:
             num_workers=num_workers,
             prefetch_factor=PREFETCH_STEPS if num_workers else None,
             collate_fn=as_it_is,
+            worker_init_fn=begin_worker,
         )
         for batches in loader:
             if isinstance(batches, XeusError):

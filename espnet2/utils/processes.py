@@ -21,6 +21,11 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def begin_worker(number: int) -> None:
+    """A DataLoader's ``worker_init_fn``: the worker dies with the process that reads from it."""
+    die_with_parent()
+
+
 def is_running(process: int) -> bool:
     """Whether a process of this machine still works, and is not just about to be gone.
 
