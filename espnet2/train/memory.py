@@ -1,0 +1,58 @@
+"""How much memory this process takes on the device it trains on, and how much there is."""
+
+import os
+import resource
+from pathlib import Path
+
+import torch
+
+KIB = 1024
+
+
+def memory_gib(device: torch.device) -> float | None:
+    """Of a GPU the most that was reserved since the last call; of a CPU what this process and its
+    children (the loader's) hold now. None where the system does not tell."""
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_reserved(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return gib(peak)
+    try:
+        return gib(sum(map(resident_bytes, [os.getpid(), *children(os.getpid())])))
+    except OSError:
+        return None
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    paths = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in paths for child in path.read_text(encoding="ascii").split()]
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most that was taken so far: of the GPU by torch, or of the host by this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+
+
+def free_bytes(device: torch.device) -> int:
+    """What could still be taken."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "MemAvailable":
+            return int(rest.split()[0]) * KIB
+    raise OSError("/proc/meminfo does not tell MemAvailable")
+
+
+def gib(count: int) -> float:
+    """Bytes in GiB."""
+    return count / 2**30
