@@ -65,6 +65,10 @@ def train(
         reporter = Reporter(
             exp_dir, config, world, trainer.step, constants or {}, flops=flops, languages=languages
         )
+        if world.size > 1:
+            reporter.clock.exposed_s = trainer.parallel.exposed_s
+        if world.size > 1:
+            reporter.clock.exposed_s = trainer.parallel.exposed_s
         with StopSignal() as stop, Watchdog(world, config.watchdog_s) as watchdog:
             run = Run(trainer, batches, valid, snapshots, reporter, guards, stop, watchdog)
             run.to_the_end()
