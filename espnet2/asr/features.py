@@ -92,7 +92,13 @@ class LiveFeatures:
 
 
 def open_features(folder: Path, source: FeatureSource | None) -> FeatureStore | LiveFeatures:
-    """The features that ``write_features`` left in ``folder``."""
+    """The features that ``write_features`` left in ``folder``.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not (folder / "features.json").is_file():
+        raise DataError(f"{folder} holds no features; run stage 11 (finetune) first")
     if read_json(folder / "features.json")["chunks"] or source is None:
         return FeatureStore(folder)
     return LiveFeatures(source, folder)

@@ -13,13 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from espnet2.data.kaldi import audio_listing
+from espnet2.data.superb import SPLITS
 from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config
 from espnet2.utils.cli import positive, run_main, step_parser
 from espnet2.utils.config import load_section, to_dict
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.units import Unit, run_units
-
-SPLITS = ("train", "dev", "test")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +41,7 @@ def feature_units(config: FinetuneConfig, args: Namespace) -> list[Unit]:
     """One unit for each encoder, track and split; training sets, the longest, first."""
     return [
         feature_unit(config, name, track, split, args)
-        for split in SPLITS
+        for split in (*SPLITS, *config.corrupted)
         for track in config.tracks
         for name in config.encoders
     ]

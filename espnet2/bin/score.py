@@ -3,9 +3,10 @@
 python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells exp/superb \\
     --out exp/superb/scores.json --seeds 3
 
-Cells are those that section finetune names; others, of an earlier matrix, are left out.
-Writes <cell>/hyp/{dev,test}.tsv and <cell>/score.json, then OUT. One unit is one cell. A cell
-without a trained model, or whose scoring fails, is named in OUT and does not stop the others.
+Cells are those that section finetune names; others, of an earlier matrix, are left out. Writes
+<cell>/hyp/<split>.tsv for dev, test and every name in finetune.corrupted, and <cell>/score.json,
+then OUT. One unit is one cell. A cell without a trained model, or whose scoring fails, is named in
+OUT and does not stop the others.
 """
 
 from argparse import Namespace
@@ -16,7 +17,7 @@ from espnet2.evaluation.cells import Cell, find_cells, parse_cell
 from espnet2.evaluation.references import reference_files
 from espnet2.evaluation.report_config import ReportConfig
 from espnet2.evaluation.score_config import SPLITS, ScoreConfig
-from espnet2.train.cells import cells, finetune_config
+from espnet2.train.cells import FinetuneConfig, cells, finetune_config
 from espnet2.utils.cli import positive, run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.logs import log
@@ -33,12 +34,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     section = load_section(args.conf, "report", args.set)
     config = from_dict(ReportConfig, section, f"{args.conf}: report").score
-    found = recipe_cells(args)
+    recipe = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
+    found = recipe_cells(recipe, args)
     trained = [cell for cell in found if cell.is_trained]
     failed = [cell for cell in found if not cell.is_trained]
     for cell in failed:
         log(f"{cell.name} has no trained model; run stage 11 (finetune) for it")
-    units = [cell_unit(cell, config, args) for cell in trained]
+    units = [cell_unit(cell, config, list(recipe.corrupted), args) for cell in trained]
     status = run_units(units, args)
     scored = [cell for cell, unit in zip(trained, units, strict=True) if is_done(unit)]
     log(f"in: {len(found)} cells -> out: {len(scored)} scored; without a model {len(failed)}")
@@ -48,9 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     return run_units([summary_unit(scored, rest, args)], args) or status
 
 
-def recipe_cells(args: Namespace) -> list[Cell]:
+def recipe_cells(config: FinetuneConfig, args: Namespace) -> list[Cell]:
     """The cells of the recipe, whether stage 11 has begun them or not; others are left out."""
-    config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
     if args.seeds:
         config = replace(config, seeds=list(range(1, args.seeds + 1)))
     named = {parse_cell(args.cells / c.encoder_name / c.name) for c in cells(config)}
@@ -60,10 +61,11 @@ def recipe_cells(args: Namespace) -> list[Cell]:
     return sorted(named, key=lambda cell: cell.folder)
 
 
-def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:
-    """The unit that decodes and scores one cell."""
+def cell_unit(cell: Cell, config: ScoreConfig, corrupted: list[str], args: Namespace) -> Unit:
+    """The unit that decodes and scores one cell, on corrupted tests too."""
+    splits = (*SPLITS, *corrupted)
     references = {
-        path for split in SPLITS for path in reference_files(args.data, cell.track, split)
+        path for split in splits for path in reference_files(args.data, cell.track, split)
     }
     return Unit(
         name=f"score_{cell.encoder}_{cell.folder.name}",
@@ -73,13 +75,14 @@ def cell_unit(cell: Cell, config: ScoreConfig, args: Namespace) -> Unit:
             "data": args.data,
             "config": to_dict(config),
             "device": "cuda" if args.ngpu else "cpu",
+            "corrupted": corrupted,
         },
         marker=cell.folder / ".score.done",
         inputs=[*cell.files, *sorted(references)],
-        options={"config": to_dict(config)},
+        options={"config": to_dict(config), "corrupted": corrupted},
         outputs=[
             cell.folder / "score.json",
-            *(cell.folder / "hyp" / f"{split}.tsv" for split in SPLITS),
+            *(cell.folder / "hyp" / f"{split}.tsv" for split in splits),
         ],
         gpus=min(args.ngpu, 1),
     )

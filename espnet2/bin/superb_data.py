@@ -5,32 +5,49 @@ python3 -m espnet2.bin.superb_data --conf conf/mini.yaml --root downloads/ml_sup
 
 Writes OUT/<track>/{train,dev,test}/{wav.scp,text,utt2lang,utt2corpus,utt2dur,utt2spk,spk2utt},
 dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. One unit is one language.
+
+For each name in finetune.corrupted also OUT/<track>/<name>, the test split in noise and in rooms:
+the same ids and texts, audio in arks of FLAC, conditions.tsv (noise, SNR, room and T60 of each
+utterance). Its noises and rooms are in OUT/banks/<name>. One unit is some thousand utterances.
 """
 
 import os
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
-from espnet2.data.superb import SPLITS, find_languages, transcripts
+from espnet2.data.banks.folders import audio_files, files_digest
+from espnet2.data.config import BankConfig
+from espnet2.data.kaldi import audio_listing
+from espnet2.data.kaldi.tables import entries
+from espnet2.data.superb import SPLITS, CorruptConfig, find_languages, transcripts
 from espnet2.data.superb_sets import corpus_kinds
 from espnet2.train.cells import FinetuneConfig, finetune_config
 from espnet2.utils.cli import run_main, step_parser
-from espnet2.utils.config import load_section, to_dict
+from espnet2.utils.config import from_dict, load_section, to_dict
+from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import sha256_text
 from espnet2.utils.units import Unit, run_units
 
+UTTERANCES_A_UNIT = 4096
+TABLES = ("wav.scp", "text", "utt2lang", "utt2corpus", "utt2spk", "utt2dur")
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Read every language, then join them."""
+    """Read every language, join them, then make the corrupted tests."""
     parser = step_parser(__doc__)
     parser.add_argument("--root", type=Path, required=True, help="root of the ML-SUPERB tree")
     parser.add_argument("--out", type=Path, required=True, help="folder of the Kaldi directories")
     args = parser.parse_args(argv)
     config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
-    root = args.root.resolve()
+    training = from_dict(BankConfig, load_section(args.conf, "augment", args.set), "augment")
+    for name, corrupt in config.corrupted.items():
+        check_held_out(name, corrupt.banks, training)
+    root, args.out = args.root.resolve(), args.out.absolute()
     found = find_languages(root, config.data.corpora)
     units = [language_unit(root, found[language], language, config, args) for language in found]
-    return run_units(units, args) or run_units([combine_unit(list(found), config, args)], args)
+    status = run_units(units, args) or run_units([combine_unit(list(found), config, args)], args)
+    return status or corrupt_tests(config, args)
 
 
 def language_unit(
@@ -84,6 +101,93 @@ def combine_unit(languages: list[str], config: FinetuneConfig, args: Namespace) 
         outputs=[
             args.out / "languages.json", args.out / "corpora.json", *(s / "text" for s in sets)
         ],
+    )  # fmt: skip
+
+
+def check_held_out(name: str, banks: BankConfig, training: BankConfig) -> None:
+    """Refuse folders of recordings that training draws from, or that lie in one or hold one.
+
+    Raises:
+        ConfigError: names both.
+    """
+    for key in ("noise_dirs", "rir_dirs"):
+        for ours in getattr(banks, key):
+            for theirs in getattr(training, key):
+                a, b = Path(ours).resolve(), Path(theirs).resolve()
+                if a.is_relative_to(b) or b.is_relative_to(a):
+                    raise ConfigError(
+                        f"finetune.corrupted.{name}.banks.{key}: {ours} is what training is "
+                        f"augmented with (augment.{key}: {theirs}); give recordings held out"
+                    )
+
+
+def corrupt_tests(config: FinetuneConfig, args: Namespace) -> int:
+    """The corrupted tests: their banks, then the audio, then the Kaldi directories."""
+    tests = config.corrupted
+    if not tests:
+        return 0
+    talkers = args.out / config.tracks[0] / "dev"
+    status = run_units([banks_unit(name, talkers, tests[name], args) for name in tests], args)
+    if status:
+        return status
+    sets = [(name, track) for name in tests for track in config.tracks]
+    parts = {pair: list(part_units(*pair, tests[pair[0]], args)) for pair in sets}
+    return run_units([unit for pair in sets for unit in parts[pair]], args) or run_units(
+        [join_unit(*pair, parts[pair], args) for pair in sets], args
+    )
+
+
+def banks_unit(name: str, talkers: Path, config: CorruptConfig, args: Namespace) -> Unit:
+    """The unit that writes the noises and rooms of a corrupted test."""
+    out, banks = args.out / "banks" / name, config.banks
+    files = {
+        role: files_digest(list(audio_files(folders, role, banks.musan_parts)))
+        for role, folders in (("noise", banks.noise_dirs), ("rir", banks.rir_dirs))
+    }
+    return Unit(
+        name=f"superb_banks_{name}",
+        entry="espnet2.data.corrupt:write_banks",
+        kwargs={"talkers": talkers, "config": to_dict(config), "out": out},
+        marker=out / ".banks.done",
+        inputs=[talkers / "wav.scp"],
+        options={"config": to_dict(config), "files": files, "audio": audio_listing(talkers)},
+        outputs=[out / "noise/bank.json", out / "rirs/bank.json"],
+    )
+
+
+def part_units(name: str, track: str, config: CorruptConfig, args: Namespace) -> Iterator[Unit]:
+    """The units that write the audio of a corrupted test."""
+    data, banks = args.out / track / "test", args.out / "banks" / name
+    count, audio = sum(1 for _ in entries(data / "wav.scp")), audio_listing(data)
+    for number, first in enumerate(range(0, count, UTTERANCES_A_UNIT)):
+        span = {"first": first, "last": min(first + UTTERANCES_A_UNIT, count)}
+        ark = args.out / track / name / "audio" / f"{number:03d}.ark"
+        yield Unit(
+            name=f"superb_{track}_{name}_{number:03d}",
+            entry="espnet2.data.corrupt:corrupt_part",
+            kwargs={"data": data, **span, "config": to_dict(config), "banks": banks, "out": ark},
+            marker=ark.with_name(f".{ark.stem}.done"),
+            inputs=[data / "wav.scp", banks / "noise/bank.json", banks / "rirs/bank.json"],
+            options={**span, "config": to_dict(config), "audio": audio},
+            outputs=[ark, ark.with_suffix(".tsv"), ark.with_suffix(".dropped.tsv")],
+        )
+
+
+def join_unit(name: str, track: str, parts: list[Unit], args: Namespace) -> Unit:
+    """The unit that makes a Kaldi directory of a corrupted test."""
+    data, out, banks = args.out / track / "test", args.out / track / name, args.out / "banks" / name
+    return Unit(
+        name=f"superb_{track}_{name}",
+        entry="espnet2.data.corrupt:join",
+        kwargs={"data": data, "parts": [unit.outputs[0] for unit in parts], "banks": banks,
+                "out": out},
+        marker=out / ".test.done",
+        inputs=[
+            *(data / table for table in TABLES), *(unit.outputs[1] for unit in parts),
+            banks / "noise/bank.json", banks / "rirs/bank.json",
+        ],
+        options={"parts": [str(unit.outputs[0]) for unit in parts]},
+        outputs=[*(out / table for table in TABLES), out / "conditions.json"],
     )  # fmt: skip
 
 

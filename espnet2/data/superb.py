@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from espnet2.data.audio import duration_s
-from espnet2.utils.errors import DataError
+from espnet2.data.config import BankConfig
+from espnet2.utils.errors import ConfigError, DataError
 
 SPLITS = ("train", "dev", "test")
 
@@ -46,6 +47,39 @@ class SuperbDataConfig:
 
     max_train_s: float = 20.0
     """Longer training and development utterances are dropped; test is not filtered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptConfig:
+    """A copy of the test split as it is heard in noise and in rooms.
+
+    Noise lasts as long as the utterance and is heard in its room. The keys that training
+    has too mean the same there (``MixConfig``).
+    """
+
+    noise_prob: float = 1.0
+    """Chance that noise is added to an utterance."""
+
+    noise_snr_db: tuple[float, float] = (0.0, 15.0)
+    """Range of the signal-to-noise ratio, in dB, between active speech and noise."""
+
+    rir_prob: float = 1.0
+    """Chance that an utterance is reverberated."""
+
+    banks: BankConfig = field(default_factory=BankConfig)
+    """Noises and rooms of these tests alone, in the keys of section ``augment``; babble is made
+    of the development split. The rooms' ``t60_s`` stands here."""
+
+    seed: int = 0
+    """Seed of banks and draws. Not the recipe's: runs that differ in theirs are compared on
+    the same audio."""
+
+    def __post_init__(self) -> None:
+        for name in ("noise_prob", "rir_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if not self.noise_snr_db[0] <= self.noise_snr_db[1]:
+            raise ConfigError(f"noise_snr_db must rise, got {list(self.noise_snr_db)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ def report_sections(
     rows, not_scored = inputs.scores["rows"], inputs.scores["not_scored"]
     commands = "\n".join([*config.commands, "", "# this page alone", facts["command"]])
     return [
-        results_section(rows, not_scored),
+        results_section(rows, not_scored, inputs.conditions),
         gains_section(rows),
         languages_section(inputs),
         confusion_section(inputs),

@@ -47,6 +47,8 @@ class ReportInputs:
     stage_times: list[StageTime] = field(default_factory=list)
     languages: dict[str, list[str]] = field(default_factory=dict)
     corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Corrupted test (10min/test_noisy) -> the ranges of SNR and T60 in it."""
 
 
 def read_inputs(exp: Path, dump: Path, ssl: Path) -> ReportInputs:
@@ -71,7 +73,16 @@ def read_inputs(exp: Path, dump: Path, ssl: Path) -> ReportInputs:
         stage_times=read_stage_times(exp / "stage_times.tsv"),
         languages=read_json_file(dump / "superb" / "languages.json", default={}),
         corpora=read_json_file(dump / "superb" / "corpora.json", default={}),
+        conditions={
+            f"{path.parent.parent.name}/{path.parent.name}": read_json_file(path)
+            for path in condition_files(dump)
+        },
     )
+
+
+def condition_files(dump: Path) -> list[Path]:
+    """What the corrupted tests of stage 10 are heard in."""
+    return sorted(Path(dump).glob("superb/*/*/conditions.json"))
 
 
 def input_files(exp: Path, dump: Path, ssl: Path) -> list[Path]:
@@ -85,6 +96,7 @@ def input_files(exp: Path, dump: Path, ssl: Path) -> list[Path]:
         dump / "superb" / "languages.json",
         dump / "superb" / "corpora.json",
         *(dump / name / "labels" / tag / "quality.json" for name in ("train", "valid")),
+        *condition_files(dump),
     ]
     return [exp / "superb" / "scores.json", *(path for path in optional if path.is_file())]
 

@@ -13,6 +13,7 @@ from espnet2.evaluation.report_blocks import (
     Value,
     section,
 )
+from espnet2.evaluation.report_corrupted import corrupted_tables
 from espnet2.evaluation.report_figures import Dot, dots
 from espnet2.evaluation.report_rows import (
     TASK_TITLES,
@@ -48,11 +49,17 @@ CONFOUNDED_NOTE = (
 )
 
 
-def results_section(rows: Rows, not_scored: list[str]) -> Section:
-    """All rows, whatever they say."""
+def results_section(
+    rows: Rows, not_scored: list[str], conditions: dict[str, dict[str, Any]]
+) -> Section:
+    """All rows, whatever they say; ``conditions``: what the corrupted tests are heard in."""
     blocks: list[Block] = [Figures(figures=forest_figures(rows))]
     for task, track in tasks_of(rows):
-        blocks += [task_table(rows, task, track), *rates_details(rows, task, track)]
+        blocks += [
+            task_table(rows, task, track),
+            *corrupted_tables(rows, task, track, conditions),
+            *rates_details(rows, task, track),
+        ]
     blocks.append(Text(text=CER_NOTE))
     if has_unseen_voices(rows):
         blocks.append(Text(text=CONFOUNDED_NOTE, is_warning=True))

@@ -1,7 +1,7 @@
-"""Score one cell: decode dev and test, compare with the references, write what was found.
+"""Score one cell: decode dev and tests, compare with the references, write what was found.
 
-cell/hyp/{dev,test}.tsv   utt_id, reference, hypothesis
-cell/score.json           every metric of both splits, layer weights of the probe
+cell/hyp/{dev,test,...}.tsv   utt_id, reference, hypothesis
+cell/score.json               every metric of each split, layer weights of the probe
 """
 
 from dataclasses import asdict
@@ -20,9 +20,15 @@ from espnet2.utils.logs import log
 
 
 def score_cell(
-    folder: Path, data: Path, config: ScoreConfig, device: str = "cpu"
+    folder: Path,
+    data: Path,
+    config: ScoreConfig,
+    device: str = "cpu",
+    corrupted: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Decode and score one cell; returns the figures its log line shows.
+
+    corrupted: names of further test splits; their metrics stand in ``corrupted`` of score.json.
 
     Raises:
         DataError: references and hypotheses do not name the same utterances.
@@ -30,19 +36,34 @@ def score_cell(
     """
     cell = parse_cell(Path(folder))
     decoder = CellDecoder.open(cell, data, config.batch_s, device)
-    result: dict[str, Any] = {**cell_facts(cell), "layer_weights": decoder.layer_weights()}
-    for split in SPLITS:
-        references = read_references(data, cell.track, split)
-        targets = {
-            utt: target_text(cell.task, references.languages[utt], transcript)
-            for utt, transcript in references.of_corpora(decoder.source.corpora).items()
-        }
-        rows = pair_up(targets, decoder.decode(split), f"{cell.name} {split}")
-        write_hypotheses(cell.folder / "hyp" / f"{split}.tsv", rows)
-        result[split] = score_rows(rows, references, cell.task, config.seed)
+    scores = {
+        split: score_split(cell, decoder, data, split, config.seed)
+        for split in (*SPLITS, *corrupted)
+    }
+    result = {
+        **cell_facts(cell), "layer_weights": decoder.layer_weights(),
+        **{split: scores[split] for split in SPLITS},
+        "corrupted": {split: scores[split] for split in corrupted},
+    }  # fmt: skip
     write_json(cell.folder / "score.json", result)
-    log(f"{cell.name}: {headline(result['test'])}")
-    return {"test": headline(result["test"])}
+    shown = {split: headline(scores[split]) for split in ("test", *corrupted)}
+    for split, line in shown.items():
+        log(f"{cell.name} {split}: {line}")
+    return shown
+
+
+def score_split(
+    cell: Cell, decoder: CellDecoder, data: Path, split: str, seed: int
+) -> dict[str, Any]:
+    """Decode one split, write its hypotheses, and return its metrics."""
+    references = read_references(data, cell.track, split)
+    targets = {
+        utt: target_text(cell.task, references.languages[utt], transcript)
+        for utt, transcript in references.of_corpora(decoder.source.corpora).items()
+    }
+    rows = pair_up(targets, decoder.decode(split), f"{cell.name} {split}")
+    write_hypotheses(cell.folder / "hyp" / f"{split}.tsv", rows)
+    return score_rows(rows, references, cell.task, seed)
 
 
 def score_rows(

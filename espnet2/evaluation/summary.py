@@ -54,6 +54,8 @@ def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str,
     by_lr = {lr: group for (lr,), group in grouped(scores, ("lr",)).items()}
     chosen = choose_lr(by_lr, CHOSEN_ON[task])
     picked = sorted(by_lr[chosen], key=lambda score: score["seed"])
+    tests = [score["test"] for score in picked]
+    corrupted = picked[0].get("corrupted", {})
     return {
         "encoder": encoder,
         "task": task,
@@ -62,24 +64,30 @@ def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str,
         "lr_chosen_on": f"dev {CHOSEN_ON[task]}",
         "lr_dev": {lr: dev_mean(group, CHOSEN_ON[task]) for lr, group in by_lr.items()},
         "seeds": [score["seed"] for score in picked],
-        "num_utts": picked[0]["test"]["num_utts"],
-        "test": {
-            name: seed_summary(picked, name)
-            for name in SUMMARISED
-            if picked[0]["test"].get(name) is not None
+        "num_utts": tests[0]["num_utts"],
+        "test": test_summary(tests),
+        "corrupted": {
+            name: test_summary([score["corrupted"][name] for score in picked]) for name in corrupted
         },
     }
 
 
-def seed_summary(scores: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+def test_summary(tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each metric of one test split over the seeds, those it has."""
+    return {
+        name: seed_summary(tests, name) for name in SUMMARISED if tests[0].get(name) is not None
+    }
+
+
+def seed_summary(tests: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     """One metric over the seeds; ``interval`` is the first seed's bootstrap over utterances."""
-    values = [score["test"][metric] for score in scores]
+    values = [test[metric] for test in tests]
     return {
         "mean": round(statistics.fmean(values), 4),
         "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
         "spread": round(max(values) - min(values), 4) if len(values) > 1 else None,
         "values": values,
-        "interval": scores[0]["test"]["intervals"].get(metric),
+        "interval": tests[0]["intervals"].get(metric),
     }
 
 

@@ -1,12 +1,13 @@
 """The matrix of downstream cells: (encoder, task, track, learning rate, seed). No torch in here."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from espnet2.asr.config import TASKS, BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
-from espnet2.data.superb import SuperbDataConfig
+from espnet2.data.superb import SPLITS, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
 from espnet2.utils.config import from_dict, merge, to_dict
 from espnet2.utils.errors import ConfigError
@@ -38,6 +39,11 @@ class FinetuneConfig:
     """Corpora of a task, in every split; a task that is not named uses all."""
 
     data: SuperbDataConfig = field(default_factory=SuperbDataConfig)
+
+    corrupted: dict[str, CorruptConfig] = field(default_factory=dict)
+    """Further test splits by name: the test split in noise and in rooms. Every cell is scored on
+    them; nothing is trained or chosen on them."""
+
     features: FeatureConfig = field(default_factory=FeatureConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     batches: BatchConfig = field(default_factory=BatchConfig)
@@ -55,6 +61,11 @@ class FinetuneConfig:
         problems = [f"track {t} is not 10min or 1h" for t in self.tracks if t not in TRACKS]
         named = [*self.tasks, *self.corpora, *self.by_task]
         problems += [f"task {t} is not one of {', '.join(TASKS)}" for t in named if t not in TASKS]
+        bad = [n for n in self.corrupted if n in SPLITS or not re.fullmatch(r"[a-z0-9_]+", n)]
+        problems += [
+            f"corrupted: {name!r} must be of a-z, 0-9 and _, and not {', '.join(SPLITS)}"
+            for name in bad
+        ]
         for name in ("encoders", "tracks", "tasks", "learning_rates", "seeds"):
             values = list(getattr(self, name))
             if not values or len(set(values)) != len(values):

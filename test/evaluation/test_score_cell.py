@@ -18,11 +18,11 @@ from espnet2.evaluation.score import score_cell
 from espnet2.evaluation.score_config import ScoreConfig
 from espnet2.train.cells import CellConfig
 from espnet2.train.finetune import run_cell
-from espnet2.utils.errors import CheckpointError, ConfigError
+from espnet2.utils.errors import CheckpointError, ConfigError, DataError
 from espnet2.utils.files import read_json, write_json, write_text
 
 PITCH_HZ = {"dan": 300.0, "swe": 1500.0}
-COUNTS = {"train": 8, "dev": 4, "test": 5}
+COUNTS = {"train": 8, "dev": 4, "test": 5, "noisy": 3}
 RECIPE = """
 report: {score: {batch_s: 30.0}}
 finetune:
@@ -30,6 +30,7 @@ finetune:
   learning_rates: [0.01]
   training: {max_steps: 100}
 """
+WITH_NOISY = "finetune.corrupted.noisy={}"  # as if stage 10 had made the split
 
 
 def write_split(folder, count, corpora=("real", "voices")):
@@ -127,6 +128,33 @@ def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
     assert f"left out, not of this recipe: {others}" in capfd.readouterr().err
     assert main([str(word) for word in words]) == 0
     assert "up to date (2 units)" in capfd.readouterr().err
+
+
+def test_a_corrupted_test_is_scored_beside_the_clean_one(tree, capfd):
+    words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", tree / "exp"]
+    words += ["--out", tree / "exp" / "noisy.json", "--log_dir", tree / "log"]
+    words = [str(word) for word in [*words, "--set", WITH_NOISY]]
+    assert main(words) == 0
+    folder = tree / "exp" / "fbank" / "lid_10min_lr0.01_seed1"
+    score = read_json(folder / "score.json")
+    assert (score["test"]["num_utts"], score["corrupted"]["noisy"]["num_utts"]) == (10, 6)
+    assert len(read_hypotheses(folder / "hyp" / "noisy.tsv")) == 6
+    rows = read_json(tree / "exp" / "noisy.json")["rows"]
+    found = {row["task"]: row["corrupted"]["noisy"] for row in rows}
+    assert found["lid"]["lid"]["values"] == [score["corrupted"]["noisy"]["lid"]]
+    assert found["multi"].keys() == {"cer_normal", "cer_normal_macro"}
+    capfd.readouterr()
+    assert main(words) == 0
+    assert "up to date (2 units)" in capfd.readouterr().err
+    assert main(words[:-2]) == 0  # no longer asked for: scored again without it
+    assert read_json(folder / "score.json")["corrupted"] == {}
+
+
+def test_a_split_without_features_says_which_stage_makes_them(tree):
+    folder = tree / "exp" / "fbank" / "lid_10min_lr0.01_seed1"
+    write_split(tree / "dump/10min/late", 1)
+    with pytest.raises(DataError, match=r"10min_late holds no features; run stage 11"):
+        score_cell(folder, tree / "dump", ScoreConfig(), corrupted=("late",))
 
 
 def test_greedy_decoding_merges_repeats_and_drops_blanks_and_padding():

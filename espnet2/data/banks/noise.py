@@ -5,6 +5,7 @@ Recordings come from a Kaldi directory that a recipe prepared, and from ``noise_
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +28,15 @@ SHORTEST_S = 0.1  # a recorded noise shorter than this is dropped
 BROWNEST = 2.0  # power falls with frequency ** -2
 
 
+class Voices(Protocol):
+    """Speech to make babble of: an index, or anything that gives audio by row."""
+
+    def __len__(self) -> int: ...
+
+    def audio(self, row: int) -> np.ndarray:
+        """(samples,) float32."""
+
+
 def coloured(length: int, exponent: float, rng: np.random.Generator) -> np.ndarray:
     """(length,) float32 noise whose power falls as frequency ** -exponent: 0 white, 2 brown."""
     spectrum = np.fft.rfft(rng.standard_normal(length))
@@ -34,13 +44,13 @@ def coloured(length: int, exponent: float, rng: np.random.Generator) -> np.ndarr
     return levelled(np.fft.irfft(spectrum * frequency ** (-exponent / 2), length))
 
 
-def babble(index: Index, length: int, voices: int, rng: np.random.Generator) -> np.ndarray:
-    """(length,) float32: ``voices`` random talkers at once, each at the same level."""
+def babble(speech: Voices, length: int, talkers: int, rng: np.random.Generator) -> np.ndarray:
+    """(length,) float32: ``talkers`` random utterances at once, each at the same level."""
     total = np.zeros(length)
-    for _ in range(voices):
+    for _ in range(talkers):
         parts, have = [], 0
         while have < length:
-            parts.append(levelled(index.audio(int(rng.integers(len(index))))))
+            parts.append(levelled(speech.audio(int(rng.integers(len(speech))))))
             have += len(parts[-1])
         total += np.concatenate(parts)[:length]
     return levelled(total)
@@ -102,30 +112,30 @@ def write_noise(
 ) -> dict[str, int]:
     """Write the bank of noises and its dropped.tsv; returns the clips of each kind."""
     dropped: list[Dropped] = []
-    count = write_bank(out, noises(config, seed, index_path, recordings, dropped))
+    speech = Index.open(index_path) if config.num_babble and index_path else None
+    count = write_bank(out, noises(config, seed, speech, recordings, dropped))
     write_dropped(out / "dropped.tsv", dropped)
     log(f"in: noise sources -> out: {count} noises; dropped: {len(dropped)} recordings")
     return {"noises": count, "dropped": len(dropped)}
 
 
 def noises(
-    config: BankConfig, seed: int, index_path: Path | None, recordings: Path | None,
+    config: BankConfig, seed: int, speech: Voices | None, recordings: Path | None,
     dropped: list[Dropped],
 ) -> Iterator[Clip]:  # fmt: skip
-    """Coloured noises and babble, each from its own generator, then recordings."""
+    """Coloured noises and babble of ``speech``, each from its own generator, then recordings."""
     length = round(config.noise_s * SAMPLE_RATE_HZ)
     for i in range(config.num_coloured):
         exponent = BROWNEST * i / max(config.num_coloured - 1, 1)
         yield Clip(
             samples=coloured(length, exponent, rng_for(seed, "coloured", i)), kind="coloured"
         )
-    if config.num_babble and index_path:
-        index = Index.open(index_path)
-        if not len(index):
-            raise DataError(f"{index_path}: no utterance to make babble of; set num_babble: 0")
+    if config.num_babble and speech is not None:
+        if not len(speech):
+            raise DataError("there is no utterance to make babble of; set num_babble: 0")
         for i in range(config.num_babble):
             rng = rng_for(seed, "babble", i)
-            yield Clip(samples=babble(index, length, config.babble_voices, rng), kind="babble")
+            yield Clip(samples=babble(speech, length, config.babble_voices, rng), kind="babble")
     if recordings:
         yield from recorded(recordings, length, dropped)
     files = audio_files(config.noise_dirs, "noise", config.musan_parts)
