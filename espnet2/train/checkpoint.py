@@ -18,11 +18,14 @@ from espnet2.utils.logs import log
 STEP_FILE = re.compile(r"step_(\d{7,})\.pth")
 FULL_BYTES = 2**20  # a disk with less left is full
 
-# Settings that may change between two starts of one run: no step depends on them.
+# Settings that may change between two starts of one run: no step depends on them, but for the order
+# in which sums are rounded (compile, parallel; as with the number of ranks), and what is done about
+# steps that failed (spikes, rollbacks): a run that ended over it can go on with more patience.
 FREE_KEYS = frozenset({
     "max_steps", "log_interval_steps", "valid_interval_steps", "valid_batches",
     "save_interval_steps", "keep_checkpoints", "intermediate_interval_steps", "num_workers",
-    "use_tensorboard",
+    "use_tensorboard", "use_wandb", "wandb_project", "keep_nbest_models", "compile", "parallel",
+    "watchdog_s", "rollback_after", "max_rollbacks", "spike_ratio", "max_unreadable_ratio",
 })  # fmt: skip
 
 
@@ -109,16 +112,33 @@ def load_model_state(model: torch.nn.Module, state: dict[str, Any], where: Path)
     Raises:
         CheckpointError: the checkpoint belongs to another model.
     """
-    try:
-        model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{where} is of another model: {first_line(error, 1)}") from None
+    refuse_other_model(model, state, where)
+    model.load_state_dict(state, strict=True)
 
 
-def first_line(error: Exception, number: int = 0) -> str:
-    """One line of a long message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[min(number, len(lines) - 1)] if lines else type(error).__name__
+def refuse_other_model(model: torch.nn.Module, state: dict[str, Any], where: Path) -> None:
+    """Compare names and shapes of tensors; those of a model in shards count whole.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another model; names the first that differs.
+    """
+    ours = model.state_dict()
+    for name in [*ours, *state]:
+        if name not in state:
+            problem = f"it has no {name}"
+        elif name not in ours:
+            problem = f"this one has no {name}"
+        elif ours[name].shape != state[name].shape:
+            there, here = tuple(state[name].shape), tuple(ours[name].shape)
+            problem = f"{name} has shape {there} in it and {here} in this one"
+        else:
+            continue
+        raise CheckpointError(f"{where} is of another model: {problem}")
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of a long message."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def refuse_other_config(saved: dict[str, Any], asked: dict[str, Any], where: Path) -> None:

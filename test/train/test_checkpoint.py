@@ -118,9 +118,14 @@ def test_torchs_own_words_for_a_full_disk_are_translated(tmp_path, monkeypatch):
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
-    state = nn.Linear(3, 2).state_dict()
-    with pytest.raises(CheckpointError, match=r"x.pth is of another model: size mismatch"):
-        load_model_state(nn.Linear(4, 2), state, tmp_path / "x.pth")
+    whole, bare = nn.Linear(3, 2), nn.Linear(3, 2, bias=False)
+    for saved, model, problem in (
+        (whole, nn.Linear(4, 2), r"weight has shape \(2, 3\) in it and \(2, 4\) in this one"),
+        (whole, bare, "this one has no bias"),
+        (bare, whole, "it has no bias"),
+    ):
+        with pytest.raises(CheckpointError, match=f"x.pth is of another model: {problem}"):
+            load_model_state(model, saved.state_dict(), tmp_path / "x.pth")
 
 
 def test_other_settings_are_refused_and_shown(tmp_path):
