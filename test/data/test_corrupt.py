@@ -1,40 +1,30 @@
 """The test split in noise and in rooms: what is done to it, and that none of it is training's."""
 
 import hashlib
-import json
 
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
 from toy_dump import write_set
+from toy_talk import talk
 
-from espnet2.bin import superb_data
 from espnet2.data.augment import speech_power
 from espnet2.data.banks import Bank
 from espnet2.data.banks.noise import write_noise
 from espnet2.data.banks.rooms import write_rooms
 from espnet2.data.config import BankConfig
 from espnet2.data.corrupt import corrupt_part, join, reverberation_s, write_banks
-from espnet2.data.kaldi import Utterance, check_kaldi, read_kaldi, write_kaldi, write_table
+from espnet2.data.kaldi import Utterance, read_kaldi, write_kaldi, write_table
 from espnet2.data.superb import CorruptConfig
 from espnet2.data.tsv import read_dropped, read_rows
-from espnet2.train.cells import finetune_config
-from espnet2.utils.errors import ConfigError, DataError
+from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
 
 BANKS = BankConfig(
     num_coloured=3, num_babble=3, babble_voices=2, noise_s=0.9, num_rirs=3, t60_s=(0.15, 0.25)
 )
 BOTH = CorruptConfig(banks=BANKS)
-
-
-def talk(number, samples=16000, level=0.1):
-    """(samples,) int16: coloured syllables with pauses between them."""
-    rng = np.random.default_rng(number)
-    syllables = np.sin(2 * np.pi * 3 * np.arange(samples) / 16000 + number) > -0.3
-    noise = np.convolve(rng.standard_normal(samples), np.ones(1 + number % 4), "same")
-    return (32768 * level * syllables * noise / noise.std()).clip(-32768, 32767).astype(np.int16)
 
 
 def write_split(folder, clips):
@@ -234,69 +224,3 @@ def test_banks_without_noise_are_refused_where_noise_is_asked_for(sets, tmp_path
         write_banks(sets / "dev", CorruptConfig(banks=banks), tmp_path)
     result = write_banks(sets / "dev", CorruptConfig(banks=banks, noise_prob=0.0), tmp_path)
     assert result == {"noises": 0, "rirs": 1}
-
-
-@pytest.mark.parametrize(
-    ("corrupted_section", "message"),
-    [
-        ({"test": {}}, "corrupted: 'test' must be of a-z"),
-        ({"Test noisy": {}}, "corrupted: 'Test noisy' must be of a-z"),
-        ({"noisy": {"noise_prob": 1.5}}, "noise_prob must be from 0 to 1, got 1.5"),
-        ({"noisy": {"noise_snr_db": [15, 0]}}, r"noise_snr_db must rise, got \[15.0, 0.0\]"),
-        ({"noisy": {"snr_db": [0, 15]}}, "snr_db is not a known key; did you mean 'noise_snr_db'"),
-    ],
-)
-def test_settings_that_cannot_be_meant_are_refused(corrupted_section, message):
-    section = {"encoders": {"fbank": {"kind": "fbank"}}, "corrupted": corrupted_section}
-    with pytest.raises(ConfigError, match=message):
-        finetune_config(section, "conf.yaml")
-
-
-def superb_tree(root):
-    """An ML-SUPERB tree of one language."""
-    folder = root / "toy/fra"
-    (folder / "wav").mkdir(parents=True)
-    for number, split in enumerate(("train", "dev", "test")):
-        names = [f"toy_fra_{split}_{i}" for i in range(3)]
-        lines = "".join(f"{name} x un mot\n" for name in names)
-        (folder / f"transcript_10min_{split}.txt").write_text(lines)
-        for i, name in enumerate(names):
-            soundfile.write(folder / "wav" / f"{name}.wav", talk(10 * number + i), 16000, "PCM_16")
-    return root
-
-
-def run_stage(tmp_path, section, augment=None):
-    """Stage 10's command."""
-    conf = tmp_path / "conf.yaml"
-    finetune = {"encoders": {"fbank": {"kind": "fbank"}}, "training": {"max_steps": 1}}
-    recipe = {"augment": augment or {}, "finetune": {**finetune, "corrupted": section}}
-    conf.write_text(json.dumps(recipe))
-    words = ["--conf", conf, "--root", tmp_path / "tree", "--out", tmp_path / "dump"]
-    return superb_data.main([str(word) for word in [*words, "--log_dir", tmp_path / "log"]])
-
-
-def test_the_command_makes_the_tests_it_is_given_and_redoes_what_changed(tmp_path, capfd):
-    superb_tree(tmp_path / "tree")
-    banks = {"num_coloured": 2, "num_babble": 2, "noise_s": 0.5, "num_rirs": 1,
-             "t60_s": [0.15, 0.2]}  # fmt: skip
-    assert run_stage(tmp_path, {"noisy": {"banks": banks}}) == 0
-    noisy = tmp_path / "dump/10min/noisy"
-    assert check_kaldi(noisy, audio=True) == []
-    before = audio_of(noisy)
-    assert sorted(before) == [f"toy_fra_test_{i}" for i in range(3)]
-    capfd.readouterr()
-    assert run_stage(tmp_path, {"noisy": {"banks": banks}}) == 0
-    assert capfd.readouterr().err.count("up to date") == 5
-    speech = talk(99)
-    soundfile.write(tmp_path / "tree/toy/fra/wav/toy_fra_test_1.wav", speech, 16000, "PCM_16")
-    assert run_stage(tmp_path, {"noisy": {"banks": banks}}) == 0
-    after = audio_of(noisy)
-    assert [np.array_equal(before[u], after[u]) for u in sorted(before)] == [True, False, True]
-
-
-@pytest.mark.parametrize("inside", ["", "heard/here"])
-def test_recordings_that_training_hears_are_refused(tmp_path, inside):
-    given = {"noise_dirs": [str(tmp_path / "musan")]}
-    section = {"noisy": {"banks": {"noise_dirs": [str(tmp_path / "musan" / inside)]}}}
-    with pytest.raises(ConfigError, match=r"finetune.corrupted.noisy.banks.noise_dirs: .*musan"):
-        run_stage(tmp_path, section, augment=given)
