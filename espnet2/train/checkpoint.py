@@ -16,6 +16,9 @@ from espnet2.utils.files import atomic_path
 from espnet2.utils.logs import log
 
 STEP_FILE = re.compile(r"step_(\d{7,})\.pth")
+STATE_KEYS = frozenset({
+    "model", "optimizer", "step", "shift", "rollbacks", "rows", "guards", "config"
+})  # fmt: skip
 FULL_BYTES = 2**20  # a disk with less left is full
 
 # Settings that may change between two starts of one run: no step depends on them, but for the order
@@ -88,11 +91,22 @@ def is_whole(path: Path) -> bool:
 
 
 def newest_whole(folder: Path) -> int:
-    """Step of the newest checkpoint that can be read; 0 where there is none."""
-    for step in reversed(saved_steps(folder)):
+    """Step of the newest checkpoint that can be read; 0 where there is none at all.
+
+    Raises:
+        CheckpointError: there are some, and all are damaged.
+    """
+    steps = saved_steps(folder)
+    for step in reversed(steps):
         if is_whole(step_path(folder, step)):
             return step
-        log(f"{step_path(folder, step)} is cut or damaged; going back to the one before")
+        if step != steps[0]:
+            log(f"{step_path(folder, step)} is cut or damaged; going back to the one before")
+    if steps:
+        raise CheckpointError(
+            f"{step_path(folder, steps[0])} is cut or damaged, and there is no checkpoint before "
+            f"it; put a whole one there, or remove {folder} to train again from the first step"
+        )
     return 0
 
 
@@ -139,6 +153,20 @@ def refuse_other_model(model: torch.nn.Module, state: dict[str, Any], where: Pat
 def first_line(error: Exception) -> str:
     """The beginning of a long message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
+def refuse_foreign(state: Any, where: Path) -> None:
+    """Refuse what another program, or another part of this one, saved.
+
+    Raises:
+        CheckpointError: names what a state to resume from would hold too.
+    """
+    missing = sorted(STATE_KEYS - set(state if isinstance(state, dict) else ()))
+    if missing:
+        raise CheckpointError(
+            f"{where} is no state of a run to go on from: it holds no {', '.join(missing)}; put "
+            "the right file there, or remove it to go back to the one before"
+        )
 
 
 def refuse_other_config(saved: dict[str, Any], asked: dict[str, Any], where: Path) -> None:

@@ -11,6 +11,7 @@ from espnet2.train.checkpoint import (
     keep_newest,
     load_tensors,
     newest_whole,
+    refuse_foreign,
     refuse_other_config,
     refuse_other_model,
     save_tensors,
@@ -81,6 +82,7 @@ class Snapshots:
         """Take everything from the checkpoint of ``step``."""
         trainer, path = self.trainer, step_path(self.checkpoints, step)
         state = load_tensors(path)
+        refuse_foreign(state, path)
         refuse_other_config(state["config"], self.settings, path)
         refuse_other_model(trainer.model, state["model"], path)
         trainer.parallel.load(state["model"], state["optimizer"], trainer.optimizer)

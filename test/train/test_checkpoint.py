@@ -12,6 +12,7 @@ from espnet2.train.checkpoint import (
     load_model_state,
     load_tensors,
     newest_whole,
+    refuse_foreign,
     refuse_other_config,
     save_tensors,
     saved_steps,
@@ -56,9 +57,31 @@ def test_a_flipped_byte_is_noticed(tmp_path):
     where = data.index(torch.tensor(99.0).numpy().tobytes())
     data[where] ^= 1
     path.write_bytes(data)
-    assert newest_whole(tmp_path) == 0
     with pytest.raises(CheckpointError, match="is cut or damaged"):
         load_tensors(path)
+
+
+def test_where_every_checkpoint_is_damaged_nothing_starts_over_unasked(tmp_path):
+    assert newest_whole(tmp_path) == 0
+    save_steps(tmp_path, 10, 20)
+    for step in (10, 20):
+        cut(step_path(tmp_path, step))
+    with pytest.raises(CheckpointError) as refused:
+        newest_whole(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path}/step_0000010.pth is cut or damaged, and there is no checkpoint before it; put "
+        f"a whole one there, or remove {tmp_path} to train again from the first step"
+    )
+
+
+@pytest.mark.parametrize("content", [{"model": {}, "config": {}, "step": 3}, torch.zeros(2)])
+def test_a_file_of_something_else_is_no_state_to_go_on_from(tmp_path, content):
+    path = step_path(tmp_path, 3)
+    save_tensors(path, content)
+    with pytest.raises(
+        CheckpointError, match=r"it holds no .*guards, .*optimizer.*; put the right"
+    ):
+        refuse_foreign(load_tensors(path), path)
 
 
 def test_the_good_one_survives_beside_damaged_later_ones(tmp_path):
