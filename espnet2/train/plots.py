@@ -87,5 +87,5 @@ def save(figure: Figure, path: Path) -> Path:
     # Fixed margins: a computed layout draws everything twice.
     figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.5 / figure.get_figheight())
     with atomic_path(path, durable=False) as part:
-        figure.savefig(part, dpi=100, format="png")
+        figure.savefig(part, dpi=100, format="png", pil_kwargs={"compress_level": 1})
     return path

@@ -1,5 +1,6 @@
 """Metrics in Weights & Biases; imported only by runs that ask for it."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class WandbRun:
             ) from None
         config, id_file = exp_dir / "config.yaml", exp_dir / "wandb_id.txt"
         if not id_file.is_file():
-            write_text(id_file, wandb.util.generate_id() + "\n")
+            write_text(id_file, secrets.token_hex(8) + "\n")
         try:
             self.run = wandb.init(
                 project=project or exp_dir.name, name=exp_dir.name, dir=str(exp_dir),
@@ -54,4 +55,4 @@ class WandbRun:
 
     def close(self) -> None:
         """Wait until everything is sent."""
-        self.run.finish(quiet=True)
+        self.run.finish()
