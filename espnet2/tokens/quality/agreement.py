@@ -22,11 +22,16 @@ def agreement(one: LabelStore, other: LabelStore) -> dict[str, Any]:
     ``matched``: share of frames that agree once the clusters are paired one to one as well as can
     be; exactly 1 where one set is the other with its clusters renamed.
     """
+    joint = joint_table(one, other)
+    return {"frames": joint.total, "nmi": nmi(joint), "matched": matched(joint)}
+
+
+def joint_table(one: LabelStore, other: LabelStore) -> Table:
+    """(K, L): how often each two clusters met in a frame."""
     cells = Cells()
     for shard in one.index.each_shard():
         cells.add(shard_ids(one, shard).astype(np.int64) << ID_BITS | shard_ids(other, shard))
-    joint = Table.of_codes(*cells.counted(), ID_BITS)
-    return {"frames": joint.total, "nmi": nmi(joint), "matched": matched(joint)}
+    return Table.of_codes(*cells.counted(), ID_BITS)
 
 
 def nmi(joint: Table) -> float:

@@ -1,0 +1,4 @@
+"""What a run's intermediate checkpoints tell about how it learned.
+
+Begin reading at ``study.py``.
+"""
