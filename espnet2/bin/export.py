@@ -1,43 +1,73 @@
-"""Stage 9: average a run's last checkpoints and write the model in ESPnet's layouts.
+"""Stage 9: average a run's checkpoints and write the model in every form that others read.
 
 python3 -m espnet2.bin.export --conf conf/mini.yaml --dump dump --exp exp/ssl_mini \
     --out exp/ssl_mini/export
 
-Writes OUT/{config.yaml,xeus_checkpoint_old.pth,xeus_checkpoint_new.pth,export.json}. Both files are
-loaded again and must give the hidden states of the averaged model on a validation utterance.
-config_new.yaml beside them is for ESPnet from PyPI, with xeus_checkpoint_new.pth; where the model
-has a part that ESPnet lacks, it is left out and the log says why.
+Writes to OUT, each with the averaged weights, loaded again and compared on a validation utterance:
+
+xeus_checkpoint_old.pth, xeus_checkpoint_new.pth   ESPnet's layouts, with config.yaml
+espnet_model.zip                                   for ESPnet's unpack, with config_new.yaml
+model.safetensors                                  the old layout's keys
+hf/                                                a Hugging Face folder with a model card
+
+config_new.yaml is for ESPnet from PyPI, with xeus_checkpoint_new.pth; where the model has a part
+that ESPnet lacks, it and the zip are left out and the log says why. export.json lists the files.
 """
 
+import os
+import shlex
+import sys
 from pathlib import Path
 
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import load_section
+from espnet2.utils.provenance import REPOSITORY
 from espnet2.utils.units import Unit, run_units
 
-FILES = ("config.yaml", "xeus_checkpoint_old.pth", "xeus_checkpoint_new.pth", "export.json")
+FILES = (
+    "config.yaml", "xeus_checkpoint_old.pth", "xeus_checkpoint_new.pth", "model.safetensors",
+    "hf/config.json", "hf/model.safetensors", "hf/preprocessor_config.json", "hf/README.md",
+    "weights.json", "export.json",
+)  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
     """Export one experiment."""
     parser = step_parser(__doc__)
     parser.add_argument("--dump", type=Path, default=Path("dump"),
-                        help="its valid set gives the utterance to compare on")  # fmt: skip
+                        help="its valid set gives the utterance to compare on, its train set the "
+                        "model card's hours")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="data directories, whose corpus.json knows the "
+                        "corpora's licences")  # fmt: skip
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     config = load_section(args.conf, "export", args.set)
     exp, dump, out = (path.absolute() for path in (args.exp, args.dump, args.out))
+    data = args.data.absolute() if args.data else None
+    known = [exp / "provenance.json", dump / "train/index.json", dump / "train/plan/plan.json"]
+    known += sorted(data.glob("*/corpus.json")) if data else []
     unit = Unit(
         name="export",
-        entry="espnet2.train.export:export",
-        kwargs={"exp": exp, "dump": dump, "out": out, "config": config},
+        entry="espnet2.train.export.stage:export",
+        kwargs={"exp": exp, "dump": dump, "out": out, "config": config, "data": data,
+                "command": command_line(sys.argv[1:] if argv is None else argv)},
         marker=out / ".export.done",
-        inputs=[exp / "config.yaml", exp / "summary.json"],
+        inputs=[exp / "config.yaml", exp / "summary.json", *filter(Path.is_file, known)],
         options=config,
         outputs=[out / name for name in FILES],
-    )
+    )  # fmt: skip
     return run_units([unit], args)
+
+
+def command_line(argv: list[str]) -> str:
+    """This command for others: paths in the repository are written relative to this folder."""
+    words = [
+        os.path.relpath(word) if Path(word).is_absolute() and REPOSITORY in Path(word).parents
+        else word
+        for word in argv
+    ]  # fmt: skip
+    return shlex.join(["python3", "-m", "espnet2.bin.export", *words])
 
 
 if __name__ == "__main__":

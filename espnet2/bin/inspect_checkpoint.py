@@ -11,7 +11,7 @@ not, or if the file is damaged.
 import argparse
 from pathlib import Path
 
-from espnet2.ssl.checkpoint_files import read_checkpoint
+from espnet2.ssl.checkpoint_files import read_checkpoint, weights_file
 from espnet2.ssl.config import config_beside
 from espnet2.ssl.inspection import file_lines, problems, tensor_lines
 from espnet2.utils.cli import run_main
@@ -23,16 +23,18 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("checkpoint", type=Path, metavar="FILE", help=".pth or .safetensors")
+    parser.add_argument("checkpoint", type=Path, metavar="FILE",
+                        help=".pth, .safetensors or a Hugging Face folder")  # fmt: skip
     parser.add_argument("--config", type=Path, help="its YAML (default: found beside it)")
     args = parser.parse_args(argv)
-    checkpoint = read_checkpoint(args.checkpoint)
+    path = weights_file(args.checkpoint)
+    checkpoint = read_checkpoint(path)
     for line in (*file_lines(checkpoint), *tensor_lines(checkpoint)):
         print(line)
     yaml_path = args.config
     if yaml_path is None:
         try:
-            yaml_path = config_beside(args.checkpoint)
+            yaml_path = config_beside(path)
         except ConfigError as error:
             print(f"config      none: {error}")
     if yaml_path is not None:

@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,6 +29,7 @@ WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module."
 # First parts of names that belong to a model, in either layout.
 PARTS = ("frontend", "normalize", "preencoder", "encoder", "masker", "util_modules", "losses")
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+HUGGING_FACE = "model.safetensors"  # the weights in a folder of theirs
 HEAD_BYTES = 512  # enough to tell one kind of file from another
 TORCH_PICKLE = b"\x80\x02"  # torch before 1.6 wrote pickles of protocol 2
 MAX_DEPTH = 8  # of containers; a file may hold one that holds itself
@@ -75,8 +76,11 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     kind = kind_of(path)
-    content = load_safetensors(path) if kind == "safetensors" else load_torch(path, kind)
     containers, others, step = [], [], None
+    if kind == "safetensors":
+        content, step = load_safetensors(path)
+    else:
+        content = load_torch(path, kind)
     while inner := inner_key(content, len(containers)):
         containers.append(inner)
         others += [str(key) for key in content if key != inner]
@@ -90,6 +94,12 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         path=path, kind=kind, containers=tuple(containers), tensors=tensors,
         step=whole_number(tensors, step), others=tuple(others),
     )  # fmt: skip
+
+
+def weights_file(path: Path | str) -> Path:
+    """``path`` itself, or the weights in it where it is a Hugging Face folder."""
+    path = Path(path)
+    return path / HUGGING_FACE if (path / HUGGING_FACE).is_file() else path
 
 
 def inner_key(content: object, depth: int) -> str | None:
@@ -211,10 +221,12 @@ def check_zip(path: Path) -> None:
         raise CheckpointError(f"{path} is compressed, which torch never does: it is refused")
 
 
-def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """What a safetensors file holds."""
+def load_safetensors(path: Path) -> tuple[dict[str, Tensor], int | None]:
+    """What a safetensors file holds, and its step, which stage 9 writes beside the tensors."""
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            step = re.fullmatch(r"\d{1,18}", (file.metadata() or {}).get("step", ""))
+        return load_file(path), int(step[0]) if step else None
     except SafetensorError:
         raise CheckpointError(f"{path} is cut or damaged: fetch it again") from None
 

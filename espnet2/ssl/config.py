@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from espnet2.ssl.encoder_config import EncoderConfig
-from espnet2.ssl.espnet_keys import MODEL_KEYS, TRAINING_KEYS
+from espnet2.ssl.espnet_keys import HUGGING_FACE_KEYS, MODEL_KEYS, TRAINING_KEYS
 from espnet2.ssl.part_configs import (
     FrontendConfig,
     LossConfig,
@@ -24,12 +24,14 @@ from espnet2.ssl.part_configs import (
     NormalizeConfig,
     PreencoderConfig,
 )
-from espnet2.utils.config import from_dict
+from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import ConfigError
+from espnet2.utils.files import read_json
 from espnet2.utils.logs import log
 
 # Keys of training that would make another model: features without a front end, added layers.
 CHANGE_THE_MODEL = ("input_size", "use_adapter")
+MODEL_TYPE = "xeus"  # ours among Hugging Face's
 # Arguments of ESPnet's model that no part of it reads.
 VOCABULARY = ("vocab_size", "token_list")
 
@@ -93,16 +95,20 @@ class SSLModelConfig:
 def config_beside(path: Path | str) -> Path:
     """The YAML of a checkpoint: config.yaml in its folder or the one above, or the only YAML there.
 
-    ESPnet and Hugging Face folders keep it beside the checkpoint, our experiments one above.
+    ESPnet's folders keep it beside the checkpoint, our experiments one above; a Hugging Face folder
+    has a config.json of ``model_type: xeus``.
 
     Raises:
         ConfigError: there is none, or there are several of other names.
     """
     folder = Path(path).absolute().parent
-    for name in ("config.yaml", "config.yml"):
-        for place in (folder, folder.parent):
+    for place in (folder, folder.parent):
+        for name in ("config.yaml", "config.yml"):
             if (place / name).is_file():
                 return place / name
+        json = place / "config.json"
+        if json.is_file() and load_config(json).get("model_type") == MODEL_TYPE:
+            return json
     found = sorted(p for p in folder.glob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
     if len(found) == 1:
         log(f"{found[0]} is the only YAML beside the checkpoint and taken for its configuration")
@@ -113,6 +119,21 @@ def config_beside(path: Path | str) -> Path:
     )
 
 
+def load_config(path: Path) -> dict[str, Any]:
+    """The keys of a model's YAML, or of a Hugging Face folder's config.json.
+
+    Raises ConfigError where it holds no keys.
+    """
+    if path.suffix != ".json":
+        return load_yaml(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such configuration file")
+    data = read_json(path)  # YAML would read JSON's 1e-05 as text
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold a mapping, got a {type(data).__name__}")
+    return data
+
+
 def model_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """ESPnet's flat keys as (those that define the model, all others)."""
     part = {key: value for key, value in data.items() if key in MODEL_KEYS}
@@ -121,7 +142,8 @@ def model_keys(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
 
 def refuse_misspelt(rest: Mapping[str, Any], where: str) -> None:
     """Refuse a key that looks like a model's; name other unknown ones in the log."""
-    unknown = sorted(str(key) for key in rest if key not in TRAINING_KEYS)
+    known = TRAINING_KEYS | HUGGING_FACE_KEYS
+    unknown = sorted(str(key) for key in rest if key not in known)
     for key in unknown:
         near = difflib.get_close_matches(key, MODEL_KEYS, n=1, cutoff=0.8)
         if near:

@@ -37,5 +37,10 @@ valid_max_cache_size valid_shape_file validate_each_iter_factory version wandb_e
 wandb_model_log_interval wandb_name wandb_project window_shift window_size write_collected_feats
 """
 
+_HUGGING_FACE = """
+_name_or_path architectures auto_map dtype model_type torch_dtype transformers_version xeus_version
+"""
+
 MODEL_KEYS = frozenset(_MODEL.split())
 TRAINING_KEYS = frozenset(_TRAINING.split())
+HUGGING_FACE_KEYS = frozenset(_HUGGING_FACE.split())  # of a config.json

@@ -11,9 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from espnet2.ssl.checkpoint_files import Checkpoint
-from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.config import SSLModelConfig, load_config
 from espnet2.ssl.interop import compare, layout_of, our_names, undrawn_model, why_unusable
-from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError
 from espnet2.utils.files import sha256_file
 
@@ -115,7 +114,7 @@ def problems(checkpoint: Checkpoint, yaml_path: Path | None) -> list[str]:
         return [*found, str(error)]
     if yaml_path is None:
         return found + [f"{name} {why}" for name in state if (why := why_unusable(state[name]))]
-    config = SSLModelConfig.from_espnet(load_yaml(yaml_path), str(yaml_path))
+    config = SSLModelConfig.from_espnet(load_config(yaml_path), str(yaml_path))
     fit = compare(undrawn_model(config).state_dict(), state)
     return found + fit.sentences(MAX_NAMED)
 

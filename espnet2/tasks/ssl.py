@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from espnet2.ssl.checkpoint_files import kind_of
-from espnet2.ssl.config import SSLModelConfig, config_beside
+from espnet2.ssl.checkpoint_files import kind_of, weights_file
+from espnet2.ssl.config import SSLModelConfig, config_beside, load_config
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_model
-from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 
 
@@ -42,9 +41,10 @@ class SSLTask:
     ) -> tuple[ESPnetSSLModel, Namespace]:
         """Load a checkpoint; gives the model in **eval** mode and the YAML's keys.
 
-        Call ``model.train()`` to fine-tune. ``config`` and ``ckpt`` are the project page's names
-        for ``config_file`` and ``model_file``. Without a config, ``config.yaml`` beside the
-        checkpoint or one folder above is read. Both released layouts are recognised by their keys.
+        ``model_file`` may be a Hugging Face folder, as stage 9 writes it: its model.safetensors and
+        config.json are read. Call ``model.train()`` to fine-tune. ``config`` and ``ckpt`` are the
+        project page's names for ``config_file`` and ``model_file``. Without a config,
+        ``config.yaml`` beside the checkpoint or one folder above is read. Both released layouts are recognised by their keys.
         ``allow_partial``: tensors may be missing (they are initialised) or unknown (they are left
         out); the log names each.
 
@@ -56,11 +56,12 @@ class SSLTask:
         path = one_of("model_file", model_file, "ckpt", ckpt)
         if path is None:
             raise ConfigError("build_model_from_file: give the checkpoint as model_file or ckpt")
-        kind_of(Path(path))  # a missing or foreign file is a better message than a missing YAML
+        path = weights_file(path)
+        kind_of(path)  # a missing or foreign file is a better message than a missing YAML
         device = usable_device(device)
         yaml_path = one_of("config_file", config_file, "config", config)
         yaml_path = config_beside(path) if yaml_path is None else Path(yaml_path)
-        args = load_yaml(yaml_path)
+        args = load_config(yaml_path)
         model_config = SSLModelConfig.from_espnet(args, str(yaml_path))
         return load_model(model_config, path, device, allow_partial), Namespace(**args)
 

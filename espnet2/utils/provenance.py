@@ -21,6 +21,7 @@ def provenance() -> dict[str, str]:
         "time": time.strftime("%F %T %Z"),
         "python": platform.python_version(),
         "hardware": hardware(),
+        **({"gpu": gpus} if (gpus := gpu_names()) else {}),
         **{name: version(name) for name in PACKAGES},
     }
 
@@ -53,6 +54,15 @@ def hardware() -> str:
     cores = len(os.sched_getaffinity(0))
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{processor()}, {cores} cores, {memory_gib:.0f} GiB"
+
+
+def gpu_names() -> str:
+    """The GPUs in sight, such as "8 x NVIDIA H100"; "" where this process has used none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return ""
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ", ".join(f"{names.count(name)} x {name}" for name in sorted(set(names)))
 
 
 def processor() -> str:

@@ -6,17 +6,23 @@ int64) and
 - for every FOLDER/theirs/CASE/train.yaml lets ESPnet train for one step on the Kaldi files of
   FOLDER/data, which leaves config.yaml, 1epoch.pth and checkpoint.pth in the case's folder, and
   saves model.pth, the same model with all weights moved;
+- unpacks every FOLDER/zips/CASE.zip and makes of it a FOLDER/ours/CASE; what ``unpack`` returned is
+  in FOLDER/unpacked.json, and the meta.yaml of a zip of ESPnet's own in packed_by_espnet.yaml;
 - for every FOLDER/ours/CASE loads model.pth with config.yaml, once as ESPnet's users do and once
   strictly.
 
 Beside each model.pth it leaves answers.npz: features of every utterance, the loss and its mask.
 """
 
+import json
+import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from espnet2.main_funcs.pack_funcs import pack, unpack
 
 from espnet2.tasks.ssl import SSLTask
 
@@ -29,6 +35,8 @@ def main(folder):
     audio = {name: torch.from_numpy(arrays[name])[None] for name in arrays.files}
     for case in sorted(folder.glob("theirs/*")):
         answer(written_by_espnet(case), audio, case)
+    for archive in sorted(folder.glob("zips/*.zip")):
+        unpacked_by_espnet(archive, folder)
     for case in sorted(folder.glob("ours/*")):
         answer(loaded_by_espnet(case), audio, case)
 
@@ -54,6 +62,21 @@ def written_by_espnet(case):
             parameter.add_(NOISE * torch.randn_like(parameter))
     torch.save(model.state_dict(), case / "model.pth")
     return model
+
+
+def unpacked_by_espnet(archive, folder):
+    """Unpack one of our zips, and pack what was in it again."""
+    files = unpack(archive, archive.with_suffix(""))
+    (folder / "unpacked.json").write_text(json.dumps(files))
+    case = folder / "ours" / archive.stem
+    case.mkdir()
+    config, model = Path(files["ssl_train_config"]), Path(files["ssl_model_file"])
+    shutil.copyfile(config, case / "config.yaml")
+    shutil.copyfile(model, case / "model.pth")
+    theirs = folder / "packed_by_espnet.zip"
+    pack({"ssl_model_file": model}, {"ssl_train_config": config}, theirs)
+    with zipfile.ZipFile(theirs) as content:
+        (folder / "packed_by_espnet.yaml").write_bytes(content.read("meta.yaml"))
 
 
 def loaded_by_espnet(case):

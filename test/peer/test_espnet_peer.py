@@ -13,8 +13,9 @@ from espnet2.ssl.espnet_yaml import espnet_yaml
 from espnet2.ssl.interop import our_names, state_dict_as
 from espnet2.tasks.ssl import SSLTask
 from espnet2.train.checkpoint import save_tensors, step_path
-from espnet2.train.export import export
+from espnet2.train.export.stage import export
 from espnet2.utils.config import load_yaml, save_yaml
+from espnet2.utils.files import read_json
 
 pytestmark = pytest.mark.peer
 
@@ -77,7 +78,7 @@ CASES = {
         mask={"mask_prob": 0.5, "mask_selection": "normal", "mask_other": 2.0},
     ),
 }
-OURS = [*CASES, "exported"]
+OURS = [*CASES, "exported", "zip"]  # the last is unpacked by ESPnet
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,9 @@ def peer(tmp_path_factory):
         write_yaml(folder / "theirs" / name / "train.yaml", config)
         models[name] = save_ours(folder / "ours" / name, config)
     models["exported"] = save_exported(folder / "ours/exported", tmp_path_factory.mktemp("run"))
+    (folder / "zips").mkdir()
+    (folder / "ours/exported/espnet_model.zip").rename(folder / "zips/zip.zip")
+    models["zip"] = models["exported"]
     run_espnet("espnet_side.py", folder)
     return folder, models
 
@@ -122,9 +126,10 @@ def save_exported(folder, run):
     """What the export stage makes of a recipe's model in the old spelling."""
     config = {**MODEL, "loss_conf": {**MODEL["loss_conf"], "num_classes": 4, "layers": [0]}}
     model = random_model(config)
-    save_yaml(run / "config.yaml", config)
-    save_tensors(step_path(run / "intermediate", 1), {"model": model.state_dict()})
-    export(run, make_dump(run / "dump"), folder, {})
+    exp = run / "ssl_tiny"
+    save_yaml(exp / "config.yaml", config)
+    save_tensors(step_path(exp / "intermediate", 1), {"model": model.state_dict()})
+    export(exp, make_dump(run / "dump"), folder, {})
     (folder / "config_new.yaml").rename(folder / "config.yaml")
     (folder / "xeus_checkpoint_new.pth").rename(folder / "model.pth")
     return model
@@ -184,6 +189,23 @@ def test_a_checkpoint_and_yaml_of_ours_load_in_espnet_and_agree(peer, case):
     folder, models = peer[0] / "ours", peer[1]
     assert_features_agree(models[case], folder, case)
     assert_losses_agree(models[case], folder, case)
+
+
+def test_espnet_unpacks_the_exported_zip_into_its_own_places(peer):
+    unpacked = read_json(peer[0] / "unpacked.json")
+    folder = peer[0] / "zips/zip"
+    exported = peer[0] / "ours/exported"
+    assert unpacked == {
+        "ssl_train_config": str(folder / "exp/ssl_tiny/config.yaml"),
+        "ssl_model_file": str(folder / "exp/ssl_tiny/xeus_checkpoint_new.pth"),
+    }
+    model = (folder / "exp/ssl_tiny/xeus_checkpoint_new.pth").read_bytes()
+    assert model == (exported / "model.pth").read_bytes()
+    written, read = exported / "config.yaml", folder / "exp/ssl_tiny/config.yaml"
+    assert load_yaml(read) == load_yaml(written)
+    meta = load_yaml(folder / "meta.yaml")
+    assert set(meta) == set(load_yaml(peer[0] / "packed_by_espnet.yaml"))
+    assert meta["espnet"] == load_yaml(peer[0] / "packed_by_espnet.yaml")["espnet"]
 
 
 @pytest.mark.parametrize("case", OURS)

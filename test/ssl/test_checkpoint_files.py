@@ -90,6 +90,12 @@ def test_the_step_is_found_wherever_a_tool_keeps_it(path, content, step):
     assert read_checkpoint(path).step == step
 
 
+@pytest.mark.parametrize(("text", "step"), [("12", 12), ("", None), ("9" * 5000, None)])
+def test_the_step_of_a_safetensors_file_is_in_its_metadata(tmp_path, text, step):
+    save_file(STATE, tmp_path / "model.safetensors", {"step": text})
+    assert read_checkpoint(tmp_path / "model.safetensors").step == step
+
+
 def test_espnets_resume_file_loads_with_its_durations_and_numpy_numbers(path):
     stats = {"time": datetime.timedelta(seconds=3), "loss": np.float64(1.5), "n": np.int64(2)}
     content = {"model": STATE, "reporter": {"stats": {1: {"train": stats}}}, "optimizers": []}

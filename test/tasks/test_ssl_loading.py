@@ -1,7 +1,10 @@
 """What the door finds, loads in part, and refuses: files, folders, devices."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from espnet2.tasks.ssl import SSLTask
 from espnet2.train.config import TrainConfig
@@ -31,6 +34,38 @@ def test_the_yaml_is_found_as_hugging_face_and_our_experiments_keep_it(export):
         ConfigError, match="beside it; there are a.yaml, b.yaml; put it there, or say which YAML"
     ):
         SSLTask.build_model_from_file(None, path)
+
+
+def test_a_hugging_face_folder_is_named_as_a_whole_and_knows_its_own_configuration(export, capsys):
+    folder, arrays = export
+    hf = folder / "hf"  # the config.yaml above it is not asked
+    hf.mkdir()
+    config = json.loads(str(arrays["xeus/cfg"])) | {"model_type": "xeus", "dtype": "float32"}
+    config |= {"normalize": "utterance_mvn", "normalize_conf": {"eps": 1e-20}}  # text in YAML
+    (hf / "config.json").write_text(json.dumps(config))
+    state = torch.load(folder / "checkpoint.pth", weights_only=True)
+    save_file(state, hf / "model.safetensors")
+    for where in ((None, hf), (None, hf / "model.safetensors"), (hf / "config.json", hf)):
+        model, args = SSLTask.build_model_from_file(*where)
+        assert args.model_type == "xeus"
+        assert model.normalize.eps == 1e-20
+    assert capsys.readouterr().err == ""
+    after_norm = "encoder.after_norm.weight"
+    assert torch.equal(model.state_dict()[after_norm], state[after_norm])
+
+
+def test_a_config_json_of_another_program_is_not_taken_for_a_configuration(export):
+    folder, _ = export
+    (folder / "hf").mkdir()
+    (folder / "checkpoint.pth").rename(folder / "hf/checkpoint.pth")
+    (folder / "hf/config.json").write_text('{"model_type": "hubert"}')
+    _, args = SSLTask.build_model_from_file(None, folder / "hf/checkpoint.pth")
+    assert args.batch_bins == 1600000  # of the config.yaml above
+    with pytest.raises(ConfigError, match="config.json must hold a mapping, got a list"):
+        (folder / "hf/config.json").write_text("[]")
+        SSLTask.build_model_from_file(None, folder / "hf/checkpoint.pth")
+    with pytest.raises(ConfigError, match="none.json: no such configuration file"):
+        SSLTask.build_model_from_file(folder / "none.json", folder / "hf/checkpoint.pth")
 
 
 def test_a_link_finds_the_yaml_beside_the_link(export, tmp_path):

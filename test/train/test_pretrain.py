@@ -1,4 +1,4 @@
-"""Stages 8 and 9 on a tiny dump: model, batches and loop together, then the exported files."""
+"""Stage 8 on a tiny dump: model, batches and loop together."""
 
 import json
 import shutil
@@ -9,17 +9,13 @@ import torch
 from tiny_dump import MODEL, NUM_CLUSTERS, TAG, make_dump, write_recipe
 
 from espnet2.bin.pretrain import pretrain_unit
-from espnet2.data.index import Index, write_index
-from espnet2.ssl.checkpoint_files import read_checkpoint
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.factory import build_model
-from espnet2.ssl.interop import load_model
 from espnet2.train.average import average
 from espnet2.train.batches import majority_share, validation_batches
 from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
 from espnet2.train.config import Phase, TrainConfig
 from espnet2.train.distributed import World
-from espnet2.train.export import check_utterance, export
 from espnet2.train.metrics import read_metrics
 from espnet2.train.pretrain import pretrain
 from espnet2.train.reporter import Reporter
@@ -40,13 +36,6 @@ def trained(dump, tmp_path_factory):
     exp = tmp_path_factory.mktemp("exp")
     pretrain(write_recipe(exp / "recipe.yaml"), [], dump, TAG, exp, 0)
     return exp
-
-
-@pytest.fixture(scope="module")
-def exported(dump, trained):
-    """The run's export, of its last two intermediate checkpoints."""
-    export(trained, dump, trained / "export", {"average_last": 2})
-    return trained / "export"
 
 
 def test_a_run_leaves_rows_curves_and_a_summary(trained):
@@ -191,44 +180,6 @@ def test_training_and_validation_labels_must_be_of_one_codebook(dump, tmp_path):
 def test_an_experiment_refuses_another_recipe(dump, trained):
     with pytest.raises(ConfigError, match=r"optim_conf.lr: was 0.003, now 0.5"):
         pretrain(trained / "recipe.yaml", ["pretrain.optim_conf.lr=0.5"], dump, TAG, trained, 0)
-
-
-@pytest.mark.parametrize("layout", ["old", "new"])
-def test_both_exported_layouts_hold_the_mean_of_the_last_checkpoints(trained, exported, layout):
-    config = SSLModelConfig.from_espnet(load_yaml(exported / "config.yaml"), "export")
-    model = load_model(config, exported / f"xeus_checkpoint_{layout}.pth")
-    states = [load_tensors(step_path(trained / "intermediate", n))["model"] for n in (4, 6)]
-    for name, tensor in model.state_dict().items():
-        mean = (states[0][name].double() + states[1][name].double()) / 2
-        torch.testing.assert_close(tensor.double(), mean, rtol=0, atol=1e-7)
-
-
-def test_the_export_tells_what_it_is_and_what_was_compared(exported):
-    report = read_json(exported / "export.json")
-    assert report["steps"] == [4, 6]
-    assert "provenance" not in report
-    assert "time" in read_json(exported / "provenance.json")
-    assert report["checked_on"]["utt_id"] == "valid00"
-    assert {file["max_abs_difference"] for file in report["files"].values()} == {0.0}
-    tokens = load_yaml(exported / "config.yaml")["token_list"]
-    assert tokens == ["0", "1", "2", "3", "<unk>", "<sos/eos>"]
-    assert read_checkpoint(exported / "xeus_checkpoint_new.pth").step == 6
-
-
-def test_where_nothing_is_held_out_the_export_is_compared_on_training_data(dump, tmp_path):
-    index = Index.open(dump / "train")
-    write_index(tmp_path / "train/index.arrow", index.table)
-    write_index(tmp_path / "valid/index.arrow", index.table.slice(0, 0))
-    for shard in {shard.split("/")[0] for shard in index.shards.names}:
-        (tmp_path / shard).symlink_to(dump / shard)
-    utt_id, speech = check_utterance(tmp_path)
-    assert utt_id == index.utt_ids[0]
-    assert speech.shape == (1, min(index.num_samples[0], 160_000))
-
-
-def test_nothing_to_export_is_one_sentence(dump, tmp_path):
-    with pytest.raises(CheckpointError, match="holds no checkpoint; run the pretrain stage"):
-        export(tmp_path, dump, tmp_path / "export", {})
 
 
 def test_an_average_is_taken_in_double_and_whole_numbers_are_kept(tmp_path):
