@@ -9,7 +9,7 @@ from espnet2.utils.errors import ConfigError
 
 CORPORA = """
 corpora:
-  espeak: {kind: espeak, role: unseen_voice, languages: {fr: fra, eo: epo}}
+  espeak: {kind: espeak, role: unseen_voice, licence: GPL, languages: {fr: fra, eo: epo}}
   tuxpaint: {kind: tuxpaint, role: real, packages: [stamps], languages: {fr: fra}}
 packages:
   stamps: {version: 1.0-1, sha256: abc, size: 9}
@@ -57,6 +57,8 @@ def test_synthetic_part_alone_is_written_and_then_left_alone(run, capsys):
     ids = [line.split()[0] for line in phones]
     assert sorted(set(ids)) == [line.split()[0] for line in pretrain]
     assert ids == sorted(ids)
+    about = json.loads((run.work / "data/espeak/corpus.json").read_text())
+    assert about == {"kind": "espeak", "licence": "GPL"}
     assert run("--set", "data.real=never") == 0
     assert "up to date" in capsys.readouterr().err
 

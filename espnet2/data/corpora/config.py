@@ -39,6 +39,9 @@ class MiniCorpus:
     """``unseen_voice``: test voices are unseen in training and the same in every language.
     ``unlabelled``: pre-training audio only, prepared on request. ``noise``: no speech."""
 
+    licence: str = ""
+    """Terms of use."""
+
     packages: list[str] = field(default_factory=list)
     """Debian packages that hold it."""
 

@@ -26,7 +26,7 @@ from espnet2.data.corpora.superb_tree import (
     write_tree,
 )
 from espnet2.data.kaldi import write_table
-from espnet2.utils.files import write_text
+from espnet2.utils.files import write_json, write_text
 from espnet2.utils.logs import log
 
 
@@ -168,6 +168,8 @@ def finish(
 ) -> dict[str, object]:
     """Write the Kaldi directory and say what became of the corpus."""
     write_kaldi_folder(job.data, job.corpus, splits.pretrain, dropped)
+    about = {"kind": job.spec.kind, "licence": job.spec.licence}
+    write_json(job.data / job.corpus / "corpus.json", about)
     result = summary(job.corpus, read, minutes_in, splits) | {"dropped": count_reasons(dropped)}
     lists = ", ".join(f"{name} {n} utts / {m:.1f} min" for name, (n, m) in result["lists"].items())
     reasons = ", ".join(f"{reason} {count}" for reason, count in result["dropped"].items())
