@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from espnet2.bench.gpu_predict import BYTES_SHARE, MATRIX_SHARE, Prediction, predict
 from espnet2.bench.table import Table
 from espnet2.bench.timing import (
     NOTHING,
@@ -26,19 +27,26 @@ from espnet2.bench.timing import (
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.factory import build_model
-from espnet2.ssl.flops import TRAINING, utterance_flops
+from espnet2.ssl.flops import TRAINING, training_flops, utterance_flops
 from espnet2.train.distributed import World
 from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Batch, Trainer, autocast
 
 COLUMNS = (
-    "variant", "batch", "ms", "× real time", "MFU", "floor ms", "peak GiB", "first call s",
+    "variant", "batch", "ms", "predicted ms", "predicted bound", "× real time", "MFU", "peak GiB",
+    "first call s",
 )  # fmt: skip
 BUDGET_S = 2.0  # of timed calls, a row
-ADAM_BYTES = 28  # a weight: weight, gradient and two means are read, all but the gradient written
 MFU_NOTE = (
     "MFU: operations of the closed form (backward twice the forward pass, nothing for activations "
     "computed again) over time and the data sheet's dense bf16 rate"
+)
+
+
+PREDICTED_NOTE = (
+    f"predicted before measuring: matrix products at {MATRIX_SHARE:.0%} of the data sheet's rate, "
+    f"what lies between them (bytes counted layer by layer) and Adam at {BYTES_SHARE:.0%} of its "
+    "bandwidth, or the host's time to launch kernels, whichever is longer; the bound is the largest"
 )
 
 
@@ -52,11 +60,8 @@ class Variant:
     sizes: tuple[tuple[float, float], ...]
     """(seconds an utterance, seconds a batch)."""
 
-    shapes: Literal["one", "any"] | None = None
-    """torch.compile of the blocks, for one shape or for any; None: not compiled."""
-
-    is_stem_compiled: bool = False
-    """The CNN too; its code holds the number of utterances, so for one shape."""
+    compiled: Literal["buckets", "any"] | None = None
+    """``compile`` of the training loop: its blocks, for each length or for any; None: eager."""
 
     is_checkpointed: bool = False
     """Activations of the blocks are computed twice and stored once."""
@@ -69,25 +74,20 @@ LADDER = ((20, 100), (20, 200), (20, 400), (20, 800), (20, 1600))
 LENGTHS = ((10, 400), (40, 400))
 TRAIN_VARIANTS = (
     Variant(name="eager", sizes=(*LENGTHS, *LADDER)),
-    Variant(name="blocks compiled for any shape", sizes=(*LENGTHS, *LADDER[2:]), shapes="any"),
-    Variant(
-        name="blocks and CNN compiled for one shape",
-        sizes=((20, 400),),
-        shapes="one",
-        is_stem_compiled=True,
-    ),
+    Variant(name="compiled for each length", sizes=(*LENGTHS, *LADDER), compiled="buckets"),
+    Variant(name="compiled for any length", sizes=(*LENGTHS, *LADDER[2:]), compiled="any"),
     Variant(name="checkpointed", sizes=LADDER[2:], is_checkpointed=True),
     Variant(
-        name="checkpointed, blocks compiled for any shape",
+        name="checkpointed, compiled for each length",
         sizes=LADDER[2:],
-        shapes="any",
+        compiled="buckets",
         is_checkpointed=True,
     ),
 )
 ENCODE_VARIANTS = (
     Variant(name="eager", sizes=((20, 100), (20, 400), (20, 1600))),
     Variant(name="eager, padded", sizes=((20, 400),), is_padded=True),
-    Variant(name="blocks compiled for any shape", sizes=((20, 400), (20, 1600)), shapes="any"),
+    Variant(name="compiled for any length", sizes=((20, 400), (20, 1600)), compiled="any"),
 )
 TINY_SIZES = ((0.5, 1), (0.5, 2))
 
@@ -105,40 +105,51 @@ class Job:
     flops: float
     """Operations of its matrix products."""
 
-    moved_bytes: float = 0.0
-    """Bytes moved while no matrix product runs."""
+    prediction: Prediction | None
+    """What it should take; None where nothing is known of the device."""
 
 
 class TrainingSteps:
     """The training loop's own step on random audio and labels."""
 
     def __init__(self, setup: Setup, variant: Variant) -> None:
-        self.setup = setup
-        self.model = prepared_model(setup, variant)
+        self.setup, self.variant = setup, variant
+        self.model = build(setup, variant)
         world = World(device=setup.device)
-        self.trainer = Trainer(self.model, setup.train, world, seed=0)
+        config = dataclasses.replace(setup.train, compile=variant.compiled)
+        self.trainer = Trainer(self.model, config, world, seed=0)
         self.folder = tempfile.TemporaryDirectory()  # the reporter wants one
-        self.reporter = Reporter(Path(self.folder.name), setup.train, world, 0, {})
+        flops = training_flops(setup.model)
+        self.reporter = Reporter(Path(self.folder.name), config, world, 0, {}, flops=flops)
 
     def job(self, lengths: list[int]) -> Job:
         """A step of utterances of equal ``lengths``, in samples."""
         self.trainer.optimizer.zero_grad(set_to_none=True)  # left over where memory ran out
         batch = training_batch(self.setup, lengths)
         weights = sum(p.numel() for p in self.model.parameters())
+        frames = [num_frames(n) for n in lengths]
         return Job(
-            call=lambda: self.trainer.update([batch], self.reporter),
+            call=lambda: self.step(batch),
             audio_s=sum(lengths) / SAMPLE_RATE_HZ,
-            flops=TRAINING * sum(utterance_flops(self.setup.model, num_frames(n)) for n in lengths),
-            moved_bytes=ADAM_BYTES * weights,
+            flops=TRAINING * sum(utterance_flops(self.setup.model, t) for t in frames),
+            prediction=prediction(self.setup, self.variant, frames, weights),
         )
+
+    def step(self, batch: Batch) -> None:
+        """As the loop makes one: update, and note what it tells."""
+        outcome = self.trainer.update([batch])
+        self.reporter.add(outcome.outputs[0], batch)
+        self.reporter.add_step(outcome.norm, outcome.skipped, outcome.learning_rate)
 
 
 class Encodings:
     """``encode`` on random audio."""
 
     def __init__(self, setup: Setup, variant: Variant) -> None:
-        self.setup = setup
-        self.model = prepared_model(setup, variant).eval()
+        self.setup, self.variant = setup, variant
+        self.model = build(setup, variant).eval()
+        if variant.compiled is not None:
+            self.model.compile_blocks(for_any_length=variant.compiled == "any")
 
     def job(self, lengths: list[int]) -> Job:
         """The features of every block for utterances of ``lengths`` samples."""
@@ -153,19 +164,27 @@ class Encodings:
             call=call,
             audio_s=sum(lengths) / SAMPLE_RATE_HZ,
             flops=sum(utterance_flops(self.setup.model, t, has_head=False) for t in frames),
+            prediction=prediction(self.setup, self.variant, frames, weights=0),
         )
 
 
-def prepared_model(setup: Setup, variant: Variant) -> ESPnetSSLModel:
-    """A fresh model on the device, checkpointed and compiled as the variant says."""
+def build(setup: Setup, variant: Variant) -> ESPnetSSLModel:
+    """A fresh model on the device, checkpointed as the variant says."""
     encoder = dataclasses.replace(setup.model.encoder, activation_ckpt=variant.is_checkpointed)
     with setup.device:
-        model = build_model(dataclasses.replace(setup.model, encoder=encoder))
-    if variant.shapes is not None:
-        stem = [model.frontend] if variant.is_stem_compiled else []
-        for part in (*stem, *model.encoder.encoders):
-            part.compile(dynamic=variant.shapes == "any")
-    return model
+        return build_model(dataclasses.replace(setup.model, encoder=encoder))
+
+
+def prediction(
+    setup: Setup, variant: Variant, frames: list[int], weights: int
+) -> Prediction | None:
+    """What a call on utterances of ``frames`` frames should take on this device."""
+    if setup.peak is None:
+        return None
+    return predict(
+        setup.model, setup.peak, frames, weights=weights,
+        is_compiled=variant.compiled is not None, is_checkpointed=variant.is_checkpointed,
+    )  # fmt: skip
 
 
 def waveforms(setup: Setup, lengths: list[int]) -> tuple[Tensor, Tensor]:
@@ -198,7 +217,7 @@ def step(setup: Setup) -> Table:
     """Training steps: forward, backward, clip, Adam, as the training loop makes them."""
     notes = (
         MFU_NOTE,
-        "floor: those operations at that rate, then one pass of Adam over the weights",
+        PREDICTED_NOTE,
         "float32 weights, autocast to bf16; audio and labels already lie on the device",
     )
     return table(setup, "training step", TRAIN_VARIANTS, TrainingSteps, notes)
@@ -208,6 +227,7 @@ def encode(setup: Setup) -> Table:
     """Features of every block for a batch of utterances."""
     notes = (
         MFU_NOTE,
+        PREDICTED_NOTE,
         "padded: utterances of 60 to 100 % of the length; only their own seconds are counted",
     )
     return table(setup, "encode", ENCODE_VARIANTS, Encodings, notes)
@@ -231,7 +251,7 @@ def variant_rows(
     setup: Setup, title: str, variant: Variant, kind: type[TrainingSteps] | type[Encodings]
 ) -> list[tuple[str, ...]]:
     """One variant's rows; a batch larger than one that did not fit is left out."""
-    if variant.shapes and not setup.can_compile:
+    if variant.compiled and not setup.can_compile:
         return [failure(title, variant, "all", "not compiled: see --compile")]
     setup.clear()
     jobs = attempt(setup, lambda: kind(setup, variant))
@@ -261,17 +281,18 @@ def job_cells(setup: Setup, jobs: TrainingSteps | Encodings, lengths: list[int])
     """Measure one size and write it down, from the third column on."""
     job = jobs.job(lengths)
     timing = measure(setup, job.call, BUDGET_S)
-    mfu = floor = NOTHING
+    mfu = predicted = bound = NOTHING
     if setup.peak is not None:
-        seconds = job.flops / setup.peak.matrix_flops_s
-        mfu = f"{100 * seconds / timing.median_s:.1f} %"
-        floor = milliseconds(seconds + job.moved_bytes / setup.peak.bytes_s)
+        mfu = f"{100 * job.flops / setup.peak.matrix_flops_s / timing.median_s:.1f} %"
+    if job.prediction is not None:
+        predicted, bound = milliseconds(job.prediction.seconds), job.prediction.bound
     memory = NOTHING if timing.peak_bytes is None else f"{timing.peak_bytes / 2**30:.1f}"
     return [
         milliseconds(timing.median_s),
+        predicted,
+        bound,
         f"{job.audio_s / timing.median_s:.0f}",
         mfu,
-        floor,
         memory,
         f"{timing.first_s:.1f}",
     ]

@@ -14,6 +14,7 @@ import torch
 from espnet2.bench import gpu, gpu_label, gpu_step
 from espnet2.bench.gpu_micro import COLUMNS, Case, case_rows
 from espnet2.bench.gpu_parts import conv1d_stem, shifted_sums
+from espnet2.bench.gpu_predict import Prediction, predict
 from espnet2.bench.gpu_step import Job, TrainingSteps, Variant, job_cells, lengths_of, variant_rows
 from espnet2.bench.timing import Timing, attempt
 from espnet2.bench.work import Work
@@ -80,14 +81,14 @@ def test_every_way_to_compute_agrees_with_float32(micro):
 
 def test_steps_and_encodings_are_measured_at_several_sizes():
     step, encode = run_tiny("step", "encode")
-    speeds = {row[:2]: row[3] for row in (*step.rows, *encode.rows) if row[3] != "–"}
+    column = gpu_step.COLUMNS.index("× real time")
+    rows = (*step.rows, *encode.rows)
+    speeds = {row[:2]: row[column] for row in rows if row[column] != "–"}
     assert ("eager", "4 × 0.5 s") in speeds
     assert ("checkpointed", "4 × 0.5 s") in speeds
     assert ("eager, padded", "2 × 0.5 s") in speeds
     assert min(float(speed) for speed in speeds.values()) > 0
-    assert {row[2] for row in (*step.rows, *encode.rows) if row[3] == "–"} == {
-        "not compiled: see --compile"
-    }
+    assert {row[2] for row in rows if row[column] == "–"} == {"not compiled: see --compile"}
 
 
 def test_labelling_is_measured_beside_the_bare_forward_and_leaves_the_precision_alone():
@@ -169,12 +170,12 @@ def test_a_batch_above_one_that_filled_the_memory_is_left_out():
         def job(self, lengths):
             if len(lengths) > 1:
                 raise torch.OutOfMemoryError("tried to allocate")
-            return Job(call=lambda: None, audio_s=1.0, flops=1.0)
+            return Job(call=lambda: None, audio_s=1.0, flops=1.0, prediction=None)
 
     variant = Variant(name="v", sizes=((1, 1), (1, 2), (1, 4), (2, 2)))
     rows = variant_rows(tiny_setup(is_tiny=False), "title", variant, Filling)
     assert [row[1] for row in rows] == ["1 × 1 s", "2 × 1 s"]
-    assert rows[1][2:] == ("out of memory", *["–"] * 5)
+    assert rows[1][2:] == ("out of memory", *["–"] * 6)
 
 
 def test_no_row_is_begun_when_the_time_is_used_up():
@@ -201,17 +202,50 @@ def test_the_floor_is_the_slowest_of_what_runs_at_the_same_time():
     assert Work(vector_flops=67e9, moved_bytes=9.6e12).floor_s(peak) == 2.0
 
 
-def test_speed_utilisation_and_floor_of_a_step_follow_from_its_time(monkeypatch):
+def test_speed_utilisation_and_prediction_of_a_step_follow_from_its_time(monkeypatch):
     setup = tiny_setup(peak=peak_of("NVIDIA H200"))
     timing = Timing(median_s=0.4, first_s=7.0, peak_bytes=2**31)
     monkeypatch.setattr(gpu_step, "measure", lambda *_: timing)
     steps = TrainingSteps(setup, Variant(name="eager", sizes=()))
     job = steps.job([16_000] * 4)
     assert job.flops == 3 * 4 * utterance_flops(setup.model, 49)
-    job_of = dataclasses.replace(job, flops=98.9e12, moved_bytes=4.8e10)
+    assert job.prediction.bound == "launches"  # of so small a model
+    expected = Prediction(matrix_s=0.1, moved_s=0.2, optimiser_s=0.01, launch_s=0.05)
+    job_of = dataclasses.replace(job, flops=98.9e12, prediction=expected)
     monkeypatch.setattr(steps, "job", lambda lengths: job_of)
     cells = job_cells(setup, steps, [16_000] * 4)
-    assert cells == ["400", "10", "25.0 %", "110", "2.0", "7.0"]
+    assert cells == ["400", "310", "memory traffic", "10", "25.0 %", "2.0", "7.0"]
+
+
+def predicted(**changes):
+    """A step of XEUS on 20 utterances of 20 s on an H200."""
+    config, _ = gpu.configs(gpu.XEUS, is_tiny=False)
+    call = {"is_compiled": False, "is_checkpointed": False, "weights": 576_000_000, **changes}
+    return predict(config, peak_of("NVIDIA H200"), [999] * 20, **call)
+
+
+def test_the_prediction_of_xeus_is_its_closed_form_at_four_fifths_of_the_peak():
+    config, _ = gpu.configs(gpu.XEUS, is_tiny=False)
+    step = predicted()
+    assert step.matrix_s == 3 * 20 * utterance_flops(config, 999) / (0.8 * 989e12)
+    assert 0.08 < step.matrix_s < 0.12  # 400 s of audio at some 200 GFLOP a second
+    assert step.optimiser_s == pytest.approx(28 * 576e6 / (0.9 * 4.8e12))
+    assert step.seconds == step.matrix_s + step.moved_s + step.optimiser_s
+    assert step.bound == "matrix products"
+
+
+def test_fusing_moves_fewer_bytes_and_computing_again_costs_a_forward_pass():
+    eager, fused, again = predicted(), predicted(is_compiled=True), predicted(is_checkpointed=True)
+    assert 0.5 * eager.moved_s < fused.moved_s < 0.7 * eager.moved_s
+    assert again.matrix_s == pytest.approx(4 / 3 * eager.matrix_s)
+    assert fused.launch_s < eager.launch_s < again.launch_s
+    assert predicted(weights=0).optimiser_s == 0
+
+
+def test_the_training_loops_own_compilation_is_what_is_measured():
+    steps = TrainingSteps(tiny_setup(), Variant(name="v", sizes=(), compiled="buckets"))
+    assert steps.trainer.config.compile == "buckets"
+    assert all(block._compiled_call_impl is not None for block in steps.model.encoder.encoders)
 
 
 def test_padded_batches_hold_utterances_from_the_whole_length_down_to_three_fifths():
