@@ -96,3 +96,24 @@ def test_frames_count_for_the_language_they_come_from():
         assert loss[code] == pytest.approx(float(one.loss[where].sum()), rel=1e-6)
     assert masked[3] == 0
     assert meter.read(ALONE) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_meter_makes_the_host_wait_for_the_gpu():
+    gpu = torch.device("cuda")
+    clusters, languages, one = ClusterMeter(gpu), LanguageMeter(5, gpu), outcome(1)
+    moved = FrameOutcome(**{name: value.to(gpu) for name, value in vars(one).items()})
+    codes = torch.randint(5, (4, 50)).short()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(2):
+            clusters.add(moved)
+            languages.add(moved, codes)
+        clusters.clear()
+        clusters.add(moved)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    on_host = ClusterMeter(CPU)
+    on_host.add(one)
+    assert clusters.read(ALONE) == pytest.approx(on_host.read(ALONE))
+    assert languages.read(ALONE)[3] == [2 * int((codes == code).sum()) for code in range(5)]
