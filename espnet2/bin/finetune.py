@@ -81,12 +81,12 @@ def export_of(name: str, export: Path | None) -> Path:
 
 
 def deciding_files(kind: str, export: Path | None) -> list[Path]:
-    """The files that stand for an encoder; export.json, where there is one, hashes the weights."""
+    """The files that stand for an encoder; weights.json, where there is one, hashes the weights."""
     if export is None:
         return []
     if kind == "random":
         return [export / "config.yaml"]
-    about = export / "export.json"
+    about = export / "weights.json"
     weights = [about] if about.is_file() else sorted(export.glob("*.pth"))
     return [export / "config.yaml", *weights]
 

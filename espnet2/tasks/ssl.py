@@ -44,9 +44,9 @@ class SSLTask:
         ``model_file`` may be a Hugging Face folder, as stage 9 writes it: its model.safetensors and
         config.json are read. Call ``model.train()`` to fine-tune. ``config`` and ``ckpt`` are the
         project page's names for ``config_file`` and ``model_file``. Without a config,
-        ``config.yaml`` beside the checkpoint or one folder above is read. Both released layouts are recognised by their keys.
-        ``allow_partial``: tensors may be missing (they are initialised) or unknown (they are left
-        out); the log names each.
+        ``config.yaml`` beside the checkpoint or one folder above is read. Both released layouts
+        are recognised by their keys. ``allow_partial``: tensors may be missing (they are
+        initialised) or unknown (they are left out); the log names each.
 
         Raises:
             ConfigError: no checkpoint named, an argument given twice, a device that is not there,

@@ -10,6 +10,7 @@ from tiny_dump import make_dump
 from tiny_run import make_run
 
 from espnet2.bin import export as command
+from espnet2.bin.finetune import deciding_files
 from espnet2.data.index import Index, write_index
 from espnet2.ssl.checkpoint_files import read_checkpoint
 from espnet2.ssl.config import SSLModelConfig, load_config
@@ -139,6 +140,12 @@ def test_another_licence_changes_the_card_and_not_what_decides_features(run, dum
     changed = {n for n in after["files"] if after["files"][n] != before["files"][n]}
     assert changed == {"hf/README.md"}
     assert (tmp_path / "weights.json").read_bytes() == decides
+
+
+def test_probes_hang_on_what_the_encoder_computes_with_and_not_on_the_card(exported):
+    assert deciding_files("export", exported) == [
+        exported / "config.yaml", exported / "weights.json",
+    ]  # fmt: skip
 
 
 def test_the_best_are_averaged_on_request(run, dump, tmp_path):

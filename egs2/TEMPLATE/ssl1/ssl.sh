@@ -11,7 +11,7 @@
 #    6 augment      noise and rooms      -> dump/{noise,rirs}
 #    7 plan         dump/train           -> dump/train/plan; prints hours, steps, bytes
 #    8 pretrain     plan, shards, labels -> exp/ssl_<tag>/
-#    9 export       checkpoints          -> exp/ssl_<tag>/export (ESPnet layout, reloaded, compared)
+#    9 export       checkpoints          -> exp/ssl_<tag>/export (ESPnet, Hugging Face; reloaded, compared)
 #   10 superb_data  ML-SUPERB tree       -> dump/superb/, what of it dump/train holds
 #   11 finetune     encoders x cells     -> exp/superb/<encoder>/<cell>/
 #   12 score        cells                -> hypotheses, score.json, exp/superb/scores.json
@@ -93,7 +93,9 @@ stage_plan() { step plan --dump "${dumpdir}"; }
 stage_pretrain() {
   step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --ranks "${ranks}"
 }
-stage_export() { step export --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"; }
+stage_export() {
+  step export --data "${datadir}" --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"
+}
 stage_superb_data() {
   step superb_data --root "${superb_root}" --out "${dumpdir}/superb"
   if [[ ${dry_run} == true || -f ${dumpdir}/train/index.json ]]; then
