@@ -6,14 +6,17 @@ python3 -m espnet2.bin.pretrain --conf conf/mini.yaml --dump dump --labels_tag m
 Writes EXP/{config.yaml,metrics.jsonl,summary.json,train.log}, EXP/plots, EXP/checkpoints (the last
 few, to resume from) and EXP/intermediate (the model alone, all kept). A second start resumes from
 the newest checkpoint. SIGTERM saves one and ends with status 1; start again to go on.
-Under torchrun or srun (RANK in the environment) this process is one rank of that job.
+Under torchrun, or srun with several tasks, this process is one rank of that job. On a cluster the
+job has the ``nodes`` of its YAML, with ``--ranks`` ranks on each, and returns to the queue when its
+time is up.
 """
 
-import os
 from pathlib import Path
 
 from espnet2.train.launch import hand_stop_signals_to_children
+from espnet2.train.slurm import is_rank
 from espnet2.utils.cli import positive, run_main, step_parser
+from espnet2.utils.cluster import settings_for
 from espnet2.utils.config import load_section, load_seed
 from espnet2.utils.units import Unit, run_units
 from espnet2.utils.work import load_entry
@@ -28,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dump", type=Path, required=True, help="folder of train, valid, banks")
     parser.add_argument("--labels_tag", required=True, help="labels in DUMP/<set>/labels/<tag>")
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--ranks", type=positive, default=1, help="ranks on this machine")
+    parser.add_argument("--ranks", type=positive, default=1, help="ranks on a machine")
     args = parser.parse_args(argv)
     kwargs = {
         "dump": args.dump.absolute(),
@@ -38,24 +41,25 @@ def main(argv: list[str] | None = None) -> int:
         "overrides": args.set,
         "ngpu": args.ngpu,
     }
-    if "RANK" in os.environ:
+    if is_rank():
         load_entry(ENTRY)(**kwargs)
         return 0
     if args.cluster == "local":
         hand_stop_signals_to_children()
     section = load_section(args.conf, "pretrain", args.set)
     options = {"pretrain": section, "seed": load_seed(args.conf, args.set)}
-    return run_units([pretrain_unit(kwargs, options, args.ranks)], args)
+    nodes = settings_for(args.cluster, args.ngpu).nodes
+    return run_units([pretrain_unit(kwargs, options, args.ranks, nodes)], args)
 
 
-def pretrain_unit(kwargs: dict, options: dict, ranks: int) -> Unit:
-    """The unit; the number of ranks and GPUs does not decide the result."""
+def pretrain_unit(kwargs: dict, options: dict, ranks: int, nodes: int) -> Unit:
+    """The unit; the number of ranks, nodes and GPUs does not decide the result."""
     dump, exp = kwargs["dump"], kwargs["exp"]
     files = ("plan/plan.json", Path("labels", kwargs["labels_tag"], "labels.json"))
     return Unit(
         name="pretrain",
         entry="espnet2.train.launch:launch",
-        kwargs={"entry": ENTRY, "kwargs": kwargs, "ranks": ranks},
+        kwargs={"entry": ENTRY, "kwargs": kwargs, "ranks": ranks, "nodes": nodes},
         marker=exp / ".pretrain.done",
         inputs=[
             *(dump / name / file for name in ("train", "valid") for file in files),
@@ -64,6 +68,8 @@ def pretrain_unit(kwargs: dict, options: dict, ranks: int) -> Unit:
         options=options,
         outputs=[exp / "summary.json"],
         gpus=kwargs["ngpu"],
+        nodes=nodes,
+        can_go_on=True,
     )
 
 

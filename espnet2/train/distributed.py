@@ -67,7 +67,8 @@ def joined(ngpu: int = 0, timeout_s: float = 900.0) -> Iterator[World]:
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     world = World(rank=rank, size=size, device=own_device(ngpu))
     if size == 1:
-        yield world
+        with explained(world):
+            yield world
         return
     die_with_parent()
     distributed.init_process_group(
@@ -75,14 +76,29 @@ def joined(ngpu: int = 0, timeout_s: float = 900.0) -> Iterator[World]:
         timeout=datetime.timedelta(seconds=(timeout_s or DAY_S) + MARGIN_S),
         device_id=world.device if ngpu > 0 else None,
     )
-    try:
+    with explained(world):
         yield world
         distributed.barrier()
-    except RuntimeError as error:
-        if not is_about_peers(error):
-            raise
-        raise XeusError(f"rank {rank} of {size} {LOST}: {first_line(error)}") from None
     distributed.destroy_process_group()  # after an error it would wait for the others
+
+
+@contextlib.contextmanager
+def explained(world: World) -> Iterator[None]:
+    """What torch raises when another process is gone, as one line.
+
+    Raises:
+        XeusError: other ranks or a loader worker ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "/gloo/" in str(error):
+            told = f"{LOST}: {first_line(error)}"
+        elif "DataLoader worker" in str(error):
+            told = f"has lost a loader worker: {first_line(error)} (was the memory too small?)"
+        else:
+            raise
+        raise XeusError(f"rank {world.rank} of {world.size} {told}") from None
 
 
 def own_device(ngpu: int) -> torch.device:
@@ -105,15 +121,10 @@ def own_device(ngpu: int) -> torch.device:
     return device
 
 
-def is_about_peers(error: RuntimeError) -> bool:
-    """Whether a collective failed, which means that another rank did."""
-    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
-
-
 def first_line(error: Exception) -> str:
     """The first sentence of a long message, without where in its source a library found it."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return line.rpartition("] ")[2].partition(". ")[0]
+    return line.rpartition("] ")[2].partition(". ")[0].strip()
 
 
 def autocast_dtype(asked: str, device: torch.device) -> torch.dtype:

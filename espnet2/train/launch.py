@@ -1,17 +1,14 @@
 """Start the ranks of a training step; imports no torch, so that asking costs nothing."""
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from espnet2.train.slurm import rendezvous_options
 from espnet2.utils.errors import XeusError
-from espnet2.utils.processes import start
+from espnet2.utils.processes import signal_children, start
 from espnet2.utils.work import load_entry, typed
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -96,12 +93,4 @@ def tell_place(error: str) -> int:
 def hand_stop_signals_to_children() -> None:
     """From now on a stop signal goes to every child, and this process waits for their end."""
     for number in STOP_SIGNALS:
-        signal.signal(number, signal_children)
-
-
-def signal_children(number: int, frame: object) -> None:
-    """The handler of ``hand_stop_signals_to_children``."""
-    children = Path("/proc/self/task").glob("*/children")
-    for pid in {int(pid) for path in children for pid in path.read_text().split()}:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        signal.signal(number, lambda number, frame: signal_children(number))

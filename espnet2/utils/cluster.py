@@ -29,6 +29,10 @@ class JobSettings:
     """GPUs of the job; null asks for as many as a unit uses. With more, the job does several units
     at once, each on GPUs of its own."""
 
+    nodes: int = 1
+    """Machines of a unit that can use several (pretrain), with this section's resources on each;
+    other units have one."""
+
     array_size: int = 1000
     """Most jobs of one array (SLURM's MaxArraySize less one); more units than that share jobs."""
 
@@ -47,6 +51,10 @@ class JobSettings:
     slurm_exclude: str | None = None
     """Nodes to keep away from."""
 
+    slurm_signal_delay_s: int = 90
+    """So many seconds before its time is up a unit that can go on later (pretrain) is asked to save
+    its state; then its job returns to the queue."""
+
     slurm_setup: list[str] = dataclasses.field(default_factory=list)
     """Shell lines to run first in the job, such as ``module load cuda``."""
 
@@ -57,7 +65,10 @@ class JobSettings:
     """Any other option of sbatch by its long name: ``{gres: "gpu:a100:1", nice: 100}``."""
 
     def __post_init__(self) -> None:
-        for key in ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "array_size"):
+        for key in (
+            "timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "nodes", "array_size",
+            "slurm_signal_delay_s",
+        ):  # fmt: skip
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise ConfigError(f"conf/cluster: {key} must be above 0, got {value}")
@@ -65,8 +76,25 @@ class JobSettings:
     def for_submitit(self) -> dict[str, Any]:
         """The keywords of ``AutoExecutor.update_parameters``; what is not set is left out."""
         values = dataclasses.asdict(self)
-        del values["array_size"]
+        del values["array_size"], values["nodes"]
         return {key: value for key, value in values.items() if value not in (None, [], {})}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What the units of a stage ask of where they run; ``utils.units.Unit`` says it of each."""
+
+    gpus: int = 0
+    """GPUs of the one that uses most."""
+
+    together: int = 1
+    """How many of them a process may do one after the other."""
+
+    nodes: int = 1
+    """Machines at once."""
+
+    can_go_on: bool = False
+    """Whether all of them save their state when asked to stop, and go on from it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,3 +127,10 @@ def cluster_file(name: str) -> Path | None:
 def load_cluster(path: Path) -> ClusterConfig:
     """Read a cluster's settings; an unknown key is refused with a guess."""
     return from_dict(ClusterConfig, load_yaml(path), str(path))
+
+
+def settings_for(name: str, gpus: int) -> JobSettings:
+    """The section that holds for units with so many GPUs, of the cluster ``--cluster`` names."""
+    path = cluster_file(name)
+    cluster = ClusterConfig() if path is None else load_cluster(path)
+    return cluster.gpu if gpus else cluster.cpu

@@ -3,25 +3,22 @@
 from argparse import Namespace
 from pathlib import Path
 
-from espnet2.utils.cluster import cluster_file, load_cluster
+from espnet2.utils.cluster import Needs, cluster_file, settings_for
 from espnet2.utils.lanes import deal, make_lanes
 from espnet2.utils.launch_local import launch_local
 from espnet2.utils.launch_slurm import launch_slurm
 
 
-def launch(
-    specs: list[Path], args: Namespace, gpus: int = 0, together: int = 1
-) -> list[tuple[Path, str]]:
+def launch(specs: list[Path], args: Namespace, needs: Needs) -> list[tuple[Path, str]]:
     """Run ``espnet2.utils.work`` on every spec; returns (spec, last error line) of the failed.
 
-    gpus: of the unit that uses most; decides how many run at once on ``args.ngpu`` GPUs, each on
-        its own, or which section of the cluster's YAML holds.
-    together: how many a process may do one after the other.
+    Units with GPUs run ``args.ngpu // needs.gpus`` at once, each on its own GPUs, others
+    ``args.nj``; on a cluster GPUs decide which section of its YAML holds.
     """
     path = cluster_file(args.cluster)
     if path is None:
+        gpus = needs.gpus
         count = max(1, min(args.ngpu // gpus, len(specs))) if gpus else args.nj
-        return launch_local(deal(specs, count, together), make_lanes(count, gpus))
-    cluster = load_cluster(path)
-    settings = cluster.gpu if gpus else cluster.cpu
-    return launch_slurm(specs, settings, path, nj=args.nj, gpus=gpus, together=together)
+        return launch_local(deal(specs, count, needs.together), make_lanes(count, gpus))
+    settings = settings_for(args.cluster, needs.gpus)
+    return launch_slurm(specs, settings, path, args.nj, needs)

@@ -1,6 +1,7 @@
 """Units as processes of this machine."""
 
 import dataclasses
+import os
 import shlex
 import shutil
 import subprocess
@@ -103,6 +104,8 @@ class Follower:
         """Print what has been added since the last call; a file that is not there yet is empty."""
         try:
             with open(self.path, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self.position:  # a job that begins once more
+                    self.position = 0
                 file.seek(self.position)
                 text = file.read()
         except FileNotFoundError:
@@ -113,9 +116,9 @@ class Follower:
             sys.stderr.flush()
 
 
-def work_command(*specs: Path) -> list[str]:
-    """The command that does one unit, or several one after the other."""
-    return [sys.executable, "-m", "espnet2.utils.work", *map(str, specs)]
+def work_command(*words: Path | str) -> list[str]:
+    """The command that does one unit, or several one after the other; options may be among them."""
+    return [sys.executable, "-m", "espnet2.utils.work", *map(str, words)]
 
 
 def redo_command(spec: Path) -> str:

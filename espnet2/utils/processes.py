@@ -1,10 +1,12 @@
 """Child processes that never outlive their parent."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +24,11 @@ def die_with_parent() -> None:
 
 
 def begin_worker(number: int) -> None:
-    """A DataLoader's ``worker_init_fn``: the worker dies with the process that reads from it."""
+    """A DataLoader's ``worker_init_fn``: the worker dies with the process that reads from it.
+
+    It leaves the group of processes that a stop signal goes to: who reads still wants its batches.
+    """
+    os.setpgrp()
     die_with_parent()
 
 
@@ -36,6 +42,24 @@ def is_running(process: int) -> bool:
         return Path(f"/proc/{process}/cmdline").read_bytes() != b""
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def signal_children(number: int) -> list[int]:
+    """Send a signal to every child of this process; returns their numbers."""
+    children = Path("/proc/self/task").glob("*/children")
+    found = sorted({int(pid) for path in children for pid in path.read_text().split()})
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return found
+
+
+def stop_children(limit_s: float) -> None:
+    """Ask every child to stop and wait for their end, up to ``limit_s``; then they are killed."""
+    children, end = signal_children(signal.SIGTERM), time.monotonic() + limit_s
+    while any(is_running(child) for child in children) and time.monotonic() < end:
+        time.sleep(0.1)
+    signal_children(signal.SIGKILL)
 
 
 def one_thread_environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from espnet2.utils.cluster import Needs
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json, sha256_file, sha256_text, write_json, write_text
 from espnet2.utils.launch import launch
@@ -60,6 +61,13 @@ class Unit:
     loaded once. What one of them sets for the whole process (environment, signal handlers, threads,
     default types, seeds) the next would find: such entries must not share. The working directory
     and the log are each unit's own."""
+
+    nodes: int = 1
+    """Machines of a cluster it uses at once: the first does it, the others take part."""
+
+    can_go_on: bool = False
+    """Whether it saves its state when a SIGTERM asks it to stop, and goes on from there: then a job
+    of a cluster whose time is up returns to the queue by itself."""
 
 
 def fingerprint(unit: Unit) -> str:
@@ -129,26 +137,35 @@ def run_units(units: Iterable[Unit], args: Namespace) -> int:
     Units are taken one by one, so an iterator of many is never held. Every failed unit is named
     with its last error line and the command that redoes only it.
     """
-    names, pending, folders = set(), [], set()
-    gpus, together = {0}, set()
+    names, pending, folders, needs = set(), [], set(), None
     for unit in units:
         assert unit.name not in names, f"two units have the name {unit.name}"
         names.add(unit.name)
         print_ = fingerprint(unit)
         if not stands(read_marker(unit.marker), unit.marker, print_):
             pending.append(write_spec(unit, print_, args.log_dir))
-            gpus.add(unit.gpus)
-            together.add(unit.together)
+            needs = needs_with(unit, needs)
             folders.add(unit.marker.parent)
     if not pending:
         log(f"up to date ({len(names)} unit{'s' * (len(names) != 1)})")
         return 0
-    failed = launch(pending, args, max(gpus), min(together))
+    failed = launch(pending, args, needs)
     for folder in folders:
         look_again(folder)
     places = {spec: place for place, spec in enumerate(pending)}
     name_failed(sorted(failed, key=lambda pair: places[pair[0]]), args.log_dir)
     return 1 if failed else 0
+
+
+def needs_with(unit: Unit, needs: Needs | None) -> Needs:
+    """What ``unit`` and those before it (None: there are none) need."""
+    needs = needs or Needs(together=unit.together, can_go_on=True)
+    return Needs(
+        gpus=max(needs.gpus, unit.gpus),
+        together=min(needs.together, unit.together),
+        nodes=max(needs.nodes, unit.nodes),
+        can_go_on=needs.can_go_on and unit.can_go_on,
+    )
 
 
 def write_spec(unit: Unit, print_: str, log_dir: Path) -> Path:

@@ -2,7 +2,8 @@
 
 The JSON file was written by the stage; it holds the function's name, its arguments and the marker.
 Of several files the units are done one after the other, each with a log file of its own beside its
-JSON; one that fails does not keep the next from its turn.
+JSON; one that fails does not keep the next from its turn. ``--join FILE`` takes part, on another
+machine, in a unit that is done elsewhere.
 """
 
 import contextlib
@@ -28,14 +29,21 @@ from espnet2.utils.markers import read_marker, stands
 from espnet2.utils.processes import THREAD_VARIABLES
 from espnet2.utils.units import Unit, mark_done
 
+JOIN = "--join"
+
 
 def main() -> int | None:
     """Do the units named on the command line; of one alone the output stays where it goes."""
     # As launch_local starts it, also where a person does: more threads add up in another order.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    paths = [Path(word).absolute() for word in sys.argv[1:]]  # each unit has its own directory
+    words = sys.argv[1:]
+    paths = [
+        Path(word).absolute() for word in words if word != JOIN
+    ]  # a unit has its own directory
     if not paths:
         raise XeusError("give the JSON file of a unit; a stage writes them into its log folder")
+    if JOIN in words:
+        return join(paths[0])
     return do_in_turn(paths) if len(paths) > 1 else do(paths[0])
 
 
@@ -76,10 +84,7 @@ def attempt(path: Path) -> int:
 
 def do(path: Path) -> None:
     """Do the unit of a JSON file, unless its marker stands; then write its marker."""
-    spec = read_json(path)
-    print_, directory = spec.pop("fingerprint"), spec.pop("directory")
-    unit = from_dict(Unit, spec, str(path))
-    os.chdir(directory)  # relative paths are the stage's
+    unit, print_ = read_unit(path)
     unit.marker.parent.mkdir(parents=True, exist_ok=True)
     with alone(unit):
         if stands(read_marker(unit.marker), unit.marker, print_):
@@ -87,8 +92,27 @@ def do(path: Path) -> None:
             return
         unit.marker.unlink(missing_ok=True)
         remove_own_leftovers(unit)
-        function = load_entry(unit.entry)
-        mark_done(unit, print_, function(**typed(function, unit.kwargs)))
+        mark_done(unit, print_, call(unit))
+
+
+def join(path: Path) -> None:
+    """Take part in the unit of a JSON file; lock, marker and leftovers are its first machine's."""
+    call(read_unit(path)[0])
+
+
+def read_unit(path: Path) -> tuple[Unit, str]:
+    """The unit of a JSON file and its fingerprint; its directory becomes this process's."""
+    spec = read_json(path)
+    print_, directory = spec.pop("fingerprint"), spec.pop("directory")
+    unit = from_dict(Unit, spec, str(path))
+    os.chdir(directory)  # relative paths are the stage's
+    return unit, print_
+
+
+def call(unit: Unit) -> Any:
+    """What the unit's function returns."""
+    function = load_entry(unit.entry)
+    return function(**typed(function, unit.kwargs))
 
 
 def remove_own_leftovers(unit: Unit) -> None:

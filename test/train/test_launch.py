@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from espnet2.train import launch as launching
-from espnet2.train.launch import launch, run_ranks, signal_children, torchrun_command
+from espnet2.train.launch import launch, run_ranks, torchrun_command
 from espnet2.utils.errors import XeusError
+from espnet2.utils.processes import signal_children
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = "rank: error: lr is odd"
@@ -77,7 +78,7 @@ def test_a_stop_signal_goes_to_every_child():
     code = "import signal, time; signal.signal(15, lambda *_: exit(7)); print(1, flush=True); "
     child = subprocess.Popen([sys.executable, "-c", code + "time.sleep(9)"], stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"1\n"
-    signal_children(signal.SIGTERM, None)
+    signal_children(signal.SIGTERM)
     assert child.wait(5) == 7
 
 

@@ -1,20 +1,22 @@
-"""A SLURM of one machine: sbatch, srun, sacct and scancel that really run the tasks of an array.
+"""A SLURM of one machine: commands that really run the tasks of an array.
 
 ``python3 fake_slurm.py install BIN`` writes the commands; FAKE_SLURM is the folder of their state.
 sbatch reads the #SBATCH lines of the submission file, then a process of its own starts the tasks,
 as many at a time as the array says. A task that a signal ends is OUT_OF_MEMORY, as after a kill by
-the kernel; one of exit status 0 is COMPLETED, of any other FAILED.
+the kernel; one of exit status 0 is COMPLETED, of any other FAILED. All nodes of a job are this
+machine. A job that ``scontrol requeue`` names runs once more when its processes have ended.
 """
 
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-COMMANDS = ("sbatch", "srun", "sacct", "scancel")
+COMMANDS = ("sbatch", "srun", "sacct", "scancel", "scontrol")
 
 
 def install(folder):
@@ -63,12 +65,22 @@ def keep(arguments):
         time.sleep(0.02)
         for name in [name for name, child in running.items() if child.poll() is not None]:
             status = running.pop(name).returncode
+            if (state / f"{name}.requeue").exists():
+                (state / f"{name}.requeue").rename(state / f"{name}.requeued")
+                waiting.append(int(name.partition("_")[2] or 0))
+                continue
             word = {True: "OUT_OF_MEMORY"}.get(status < 0 or status > 128, "FAILED")
             set_state(state / f"{name}.state", word if status else "COMPLETED")
 
 
 def start_task(script, options, number, task):
-    environment = {**os.environ, "SLURM_JOB_ID": number, "SLURM_NTASKS": "1"}
+    nodes = options.get("nodes", "1")
+    again = len(list(Path(os.environ["FAKE_SLURM"]).glob(f"{number}*.requeued")))
+    environment = {
+        **os.environ, "SLURM_JOB_ID": number, "SLURM_NTASKS": nodes, "SLURM_JOB_NUM_NODES": nodes,
+        "SLURM_JOB_NODELIST": ",".join(["localhost"] * int(nodes)), "SLURMD_NODENAME": "localhost",
+        "SLURM_RESTART_COUNT": str(again),
+    }  # fmt: skip
     out = options["output"]
     if task is not None:
         environment |= {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": str(task)}
@@ -86,11 +98,36 @@ def set_state(path, word):
 
 
 def srun(arguments):
-    """The program of the job; srun's own options come first."""
+    """The program of the job, once a node; srun's own options come first."""
     while arguments[0].startswith("-"):
         takes_value = arguments[0] in ("--output", "--error")
         arguments = arguments[2 if takes_value else 1 :]
-    os.execvp(arguments[0], arguments)
+    count = int(os.environ["SLURM_NTASKS"])
+    tasks = [
+        subprocess.Popen(arguments, env={**os.environ, **place_of_task(task, count)})
+        for task in range(count)
+    ]
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the tasks' own
+    ended = [status_of(task.wait()) for task in tasks]
+    sys.exit(max(ended))
+
+
+def place_of_task(task, count):
+    names = ("SLURM_PROCID", "SLURM_NODEID")
+    place = {**dict.fromkeys(names, str(task)), "SLURM_LOCALID": "0"}
+    return {**place, "SLURM_STEP_NUM_TASKS": str(count)}
+
+
+def status_of(code):
+    return 128 - code if code < 0 else code
+
+
+def scontrol(arguments):
+    if arguments[:2] == ["show", "hostnames"]:
+        print("\n".join(arguments[2].split(",")))
+    else:
+        assert arguments[0] == "requeue"
+        (Path(os.environ["FAKE_SLURM"]) / f"{arguments[1]}.requeue").touch()
 
 
 def sacct(arguments):
@@ -114,6 +151,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "install":
         install(Path(sys.argv[2]))
     else:
-        {"sbatch": sbatch, "keep": keep, "srun": srun, "sacct": sacct, "scancel": scancel}[
-            sys.argv[1]
-        ](sys.argv[2:])
+        globals()[sys.argv[1]](sys.argv[2:])
