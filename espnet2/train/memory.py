@@ -1,5 +1,6 @@
 """How much memory this process takes on the device it trains on, and how much there is."""
 
+import contextlib
 import os
 import resource
 from pathlib import Path
@@ -16,21 +17,26 @@ def memory_gib(device: torch.device) -> float | None:
         peak = torch.cuda.max_memory_reserved(device)
         torch.cuda.reset_peak_memory_stats(device)
         return gib(peak)
-    try:
-        return gib(sum(map(resident_bytes, [os.getpid(), *children(os.getpid())])))
-    except OSError:
-        return None
+    own = os.getpid()
+    held = sum(map(resident_bytes, [own, *children(own)]))
+    return gib(held) if held else None
 
 
 def children(pid: int) -> list[int]:
     """Process ids of the children of a process."""
-    paths = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in paths for child in path.read_text(encoding="ascii").split()]
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread may have ended since
+            found += map(int, path.read_text(encoding="ascii").split())
+    return found
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    """Resident memory of a process; 0 of one that has ended."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return int(pages) * resource.getpagesize()
 
 

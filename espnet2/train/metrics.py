@@ -60,11 +60,20 @@ class MetricsFile:
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append(self.path, json.dumps(row) + "\n")
 
     def close(self) -> None:
         """Nothing is open between rows."""
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a text file; a full disk says which file it was."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def draw_languages(table: Path, path: Path) -> Path:
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG: whoever looks sees the old picture or the new one."""
     # Fixed margins: a computed layout draws everything twice.
-    figure.subplots_adjust(left=0.12, right=0.97, top=0.93, bottom=0.5 / figure.get_figheight())
+    figure.subplots_adjust(left=0.13, right=0.95, top=0.93, bottom=0.5 / figure.get_figheight())
     with atomic_path(path, durable=False) as part:
         figure.savefig(part, dpi=100, format="png", pil_kwargs={"compress_level": 1})
     return path

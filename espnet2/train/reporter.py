@@ -14,7 +14,7 @@ from espnet2.train.config import TrainConfig
 from espnet2.train.distributed import World
 from espnet2.train.frame_meters import ClusterMeter, LanguageMeter
 from espnet2.train.languages import LanguageFiles
-from espnet2.train.metrics import Meters, read_metrics
+from espnet2.train.metrics import Meters, append, read_metrics
 from espnet2.train.plots import draw_curves, draw_languages
 from espnet2.train.progress import progress_line, validation_line
 from espnet2.train.sinks import open_sinks
@@ -178,19 +178,13 @@ class Reporter:
 
 
 def add_output(meters: Meters, output: LossOutput) -> None:
-    """Add a model's loss and counts; a loss that is not finite counts as nothing."""
-    is_finite = output.loss_sum.isfinite()
-    meters.add("loss", output.loss_sum.where(is_finite, 0.0), output.weight * is_finite)
-    for name, (numerator, denominator) in output.counts.items():
-        meters.add(name, numerator, denominator)
+    """Add a model's loss and counts; a sum that is not finite counts as nothing."""
+    sums = {"loss": (output.loss_sum, output.weight), **output.counts}
+    for name, (numerator, denominator) in sums.items():
+        is_finite = numerator.isfinite()
+        meters.add(name, numerator.where(is_finite, 0), denominator * is_finite)
 
 
 def last_row(rows: list[dict[str, Any]], split: str) -> dict[str, Any]:
     """The last row of a split; {} where there is none."""
     return next((row for row in reversed(rows) if row["split"] == split), {})
-
-
-def append(path: Path, text: str) -> None:
-    """Add to a text file."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(text)

@@ -1,10 +1,12 @@
 """Sums on the device, and files of rows that go back with the run."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from espnet2.train.distributed import World
-from espnet2.train.metrics import Meters, MetricsFile, read_metrics
+from espnet2.train.metrics import Meters, MetricsFile, append, read_metrics
 from espnet2.utils.errors import DataError
 
 
@@ -44,3 +46,9 @@ def test_a_damaged_line_is_named_instead_of_taking_the_rest_with_it(tmp_path):
     with pytest.raises(DataError, match=r"metrics\.jsonl:2 is damaged: mend or delete that line"):
         MetricsFile(path, resumed_step=3)
     assert path.read_text().endswith('{"step": 3}\n')
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_says_which_file_it_was():
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        append(Path("/dev/full"), "a row\n")

@@ -182,6 +182,21 @@ def test_a_model_without_frames_has_neither_entropies_nor_languages(tmp_path):
     assert not (tmp_path / "languages.tsv").exists()
 
 
+def test_a_loss_that_is_not_finite_counts_as_nothing(tmp_path):
+    reporter = reporter_of(tmp_path, max_steps=2)
+    bad = output(torch.nan)
+    bad.counts["masked_loss"] = (torch.tensor(torch.nan), torch.tensor(8.0))
+    reporter.add(bad, BATCH)
+    good = output(2.0)
+    good.counts["masked_loss"] = (torch.tensor(24.0), torch.tensor(8.0))
+    reporter.add(good, BATCH)
+    reporter.add_step(torch.tensor(1.5), torch.tensor(0.0), 0.01)
+    row = reporter.report_if_due(2)
+    assert (row["loss"], row["masked_loss"], row["masked_acc"]) == (2.0, 3.0, 0.5)
+    assert heard(tmp_path)[0]["languages"]["deu"][1] == 2.0
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+
+
 def test_batches_may_name_languages_that_nobody_asked_about(tmp_path):
     reporter = Reporter(tmp_path, tiny_config(max_steps=2), ALONE, 0, {})
     make_steps(reporter, 1, 2)
