@@ -16,7 +16,7 @@ from typing import Any
 from espnet2.utils.errors import DataError
 from espnet2.utils.processes import is_running
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _cleaned: set[Path] = set()  # folders in which this process has looked for leftovers
 
 
