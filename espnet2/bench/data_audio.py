@@ -210,15 +210,21 @@ def write_for_peers(folder: Path, rows: list[IndexedUtterance], pieces: list[np.
         lines["wav.scp"].append(f"{row.utt_id} {ark}:{at}")
         lines["text"].append(f"{row.utt_id} {' '.join(map(str, ids))}")
         lines["shape"].append(f"{row.utt_id} {row.num_samples}")
-    for kind in ("noise", "rirs"):
-        (folder / kind).mkdir()
-        bank, lines[f"{kind}.scp"] = Bank.open(folder / "dump" / kind), []
-        for i in range(len(bank)):
-            path = folder / kind / f"{i:04d}.wav"
-            soundfile.write(path, bank[i], SAMPLE_RATE_HZ, subtype="FLOAT")
-            lines[f"{kind}.scp"].append(f"{path.stem} {path}")
     for name, text in lines.items():
         (folder / name).write_text("\n".join(text) + "\n", encoding="utf-8")
+    for kind in ("noise", "rirs"):
+        write_bank_for_peers(folder, kind)
+
+
+def write_bank_for_peers(folder: Path, kind: str) -> None:
+    """The clips of ``dump/KIND`` as WAV files, and KIND.scp with their addresses."""
+    (folder / kind).mkdir()
+    bank, lines = Bank.open(folder / "dump" / kind), []
+    for i in range(len(bank)):
+        path = folder / kind / f"{i:04d}.wav"
+        soundfile.write(path, bank[i], SAMPLE_RATE_HZ, subtype="FLOAT")
+        lines.append(f"{path.stem} {path}\n")
+    (folder / f"{kind}.scp").write_text("".join(lines), encoding="utf-8")
 
 
 def few_clips(bank: BankConfig) -> BankConfig:

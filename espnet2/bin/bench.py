@@ -4,10 +4,11 @@ python3 -m espnet2.bin.bench model             # our encoder beside PyPI's espne
 python3 -m espnet2.bin.bench gpu               # training steps and their parts on this GPU
 python3 -m espnet2.bin.bench data              # index of 10^8 rows, loader, formatting
 python3 -m espnet2.bin.bench tokens            # pseudo-labels: speed, memory, beside espnet's way
+python3 -m espnet2.bin.bench train             # the training loop beside espnet's trainer
 python3 -m espnet2.bin.bench model --no_save   # print only
 
-`model`, `data` and `tokens` need the reference in an environment of its own: tools/install.sh
---with_espnet; `data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
+All but `gpu` need the reference in an environment of its own: tools/install.sh --with_espnet;
+`data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
 egs2/BENCHMARKS.md.
 """
 
@@ -28,6 +29,7 @@ KINDS = {
     "gpu": "training steps at XEUS size and four micro-benchmarks",
     "data": "index and plan of 10^8 rows, the loader beside lhotse and espnet, formatting",
     "tokens": "labelling beside the teacher alone and beside espnet's way, and its memory",
+    "train": "training beside espnet's trainer; resuming and checkpoints; one rank and two",
 }
 RECORD = REPOSITORY / "egs2" / "BENCHMARKS.md"
 

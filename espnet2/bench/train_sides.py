@@ -1,0 +1,190 @@
+"""A training run that takes turns with others: stopped and continued by signals, read from its log.
+
+Nothing is added to its loop. It writes its log lines to a pipe, and a stopped process (all of its
+group, loaders too) takes no time from whose turn it is. The first interval of a turn holds the
+stop and brings the caches back, so it is left out; the clock is the same for every side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet2.train.metrics import read_metrics
+from espnet2.utils.errors import ConfigError
+from espnet2.utils.processes import die_with_parent, one_thread_environment
+from espnet2.utils.provenance import REPOSITORY
+
+OUR_LINE = re.compile(r": step (\d+)/")
+PEER_LINE = re.compile(r"epoch:train:\d+-(\d+)batch: (.*)")
+PEER_FIELD = re.compile(r"(iter_time|train_time)=([-+.e\d]+)")  # commas between fields may lack
+PEER_PARAMETERS = re.compile(r"Total Number of model parameters: ([\d.]+) ?([KM]?)")
+UNITS = {"": 1, "K": 1e3, "M": 1e6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """What a side said at the end of a logging interval."""
+
+    at: float
+    """When, on this process's clock."""
+
+    step: int
+    """Steps made so far."""
+
+    data_wait: float
+    """Share of the interval's time spent waiting for data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """The timed part of a turn."""
+
+    seconds: float
+    """Wall-clock time of the whole loop."""
+
+    steps: int
+    """Steps of the optimiser in it."""
+
+    data_wait: float
+    """Share of the time spent waiting for data."""
+
+    cpu_s: float
+    """Processor time of the training process."""
+
+
+class Run:
+    """One side's trainer, started and warmed up by ``begin``; a context manager.
+
+    ``python`` runs ``command``. ``exp``: the folder of our experiment; None for ESPnet's trainer.
+    """
+
+    def __init__(self, name: str, python: Path, command: list[str], exp: Path | None) -> None:
+        if not python.is_file():
+            raise ConfigError(
+                f"{python} is not there: install the reference with tools/install.sh "
+                f"--with_espnet, or give --peer_python"
+            )
+        self.name, self.exp, self.words, self.parameters = name, exp, "", None
+        environment = one_thread_environment()
+        environment.pop("PYTHONPATH", None)
+        if exp is not None:
+            environment["PYTHONPATH"] = str(REPOSITORY)
+        self.process = subprocess.Popen(
+            [str(python), "-P", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", cwd="/", env=environment, preexec_fn=die_with_parent,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.signal(signal.SIGKILL)
+        self.process.stdout.close()
+        self.process.wait()
+
+    def begin(self, intervals: int) -> None:
+        """Wait until so many intervals are over, then stop."""
+        for _ in range(intervals):
+            self.next_interval()
+        self.signal(signal.SIGSTOP)
+
+    def turn(self, intervals: int) -> Turn:
+        """Go on for one interval that is not timed and ``intervals`` that are, then stop."""
+        self.signal(signal.SIGCONT)
+        first = self.next_interval()
+        trainer = self.trainer()
+        cpu_s = cpu_seconds(trainer)
+        rest = [self.next_interval() for _ in range(intervals)]
+        cpu_s = cpu_seconds(trainer) - cpu_s
+        self.signal(signal.SIGSTOP)
+        times = [first.at, *(interval.at for interval in rest)]
+        waited_s = sum(
+            interval.data_wait * (interval.at - before)
+            for interval, before in zip(rest, times[:-1], strict=True)
+        )
+        seconds = rest[-1].at - first.at
+        return Turn(
+            seconds=seconds,
+            steps=rest[-1].step - first.step,
+            data_wait=waited_s / seconds,
+            cpu_s=cpu_s,
+        )
+
+    def finish(self) -> None:
+        """Wait for the end of the run. Raises ConfigError with its last line where it fails."""
+        for line in self.process.stdout:
+            self.words = line.strip() or self.words
+        if self.process.wait():
+            raise ConfigError(f"{self.name}: training failed: {self.words}")
+
+    def next_interval(self) -> Interval:
+        """The next interval that the log tells of.
+
+        Raises ConfigError with the last line of its output when the run ends instead.
+        """
+        for line in self.process.stdout:
+            self.words = line.strip() or self.words
+            if self.exp is not None and (found := OUR_LINE.search(line)):
+                return self.ours(time.perf_counter(), int(found[1]))
+            if self.exp is None and (found := PEER_LINE.search(line)):
+                return peers(time.perf_counter(), found)
+            if found := PEER_PARAMETERS.search(line):
+                self.parameters = float(found[1]) * UNITS[found[2]]
+        raise ConfigError(f"{self.name}: training ended: {self.words}")
+
+    def ours(self, at: float, step: int) -> Interval:
+        """Our own interval, with what ``metrics.jsonl`` says of it."""
+        row = next(
+            row
+            for row in reversed(read_metrics(self.exp / "metrics.jsonl"))
+            if row["split"] == "train" and row["step"] == step
+        )
+        return Interval(at=at, step=step, data_wait=row["data_wait"])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the trainer and all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def peaks(self) -> dict[int, int]:
+        """Highest resident size so far of each process, in bytes, by its number."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, ProcessLookupError):
+                if os.getpgid(int(folder.name)) == self.process.pid:
+                    found[int(folder.name)] = high_water(folder / "status")
+        return found
+
+    def trainer(self) -> int:
+        """The process that trains: the one that grew the most."""
+        peaks = self.peaks()
+        return max(peaks, key=peaks.__getitem__)
+
+
+def peers(at: float, found: re.Match) -> Interval:
+    """ESPnet's interval: its means over the steps since the last line."""
+    fields = dict(PEER_FIELD.findall(found[2]))
+    share = float(fields["iter_time"]) / float(fields["train_time"])
+    return Interval(at=at, step=int(found[1]), data_wait=share)
+
+
+def high_water(status: Path) -> int:
+    """VmHWM of a process in bytes; 0 for one that is just ending."""
+    for line in status.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def cpu_seconds(process: int) -> float:
+    """Processor time of all threads of a process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
