@@ -10,6 +10,14 @@ from pathlib import Path
 from espnet2.utils.errors import XeusError
 
 DISK_ERRORS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+WAYS_OUT = {
+    errno.EEXIST: "a file is where a folder should be; move it away, or choose another folder",
+    errno.ENOTDIR: "a file is where a folder should be; move it away, or choose another folder",
+    errno.EFBIG: "it is larger than files may be here; raise that limit (ulimit -f)",
+    errno.EROFS: "make that place writable, or choose another",
+    errno.EACCES: "change the permissions, or choose another place",
+    errno.EPERM: "change the permissions, or choose another place",
+}
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
@@ -65,5 +73,6 @@ def describe(error: Exception) -> str:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"{DISK_ERRORS[error.errno]}{where}; free some space and run the same command again"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        way_out = WAYS_OUT.get(error.errno)
+        return f"{error.filename}: {error.strerror}" + (f": {way_out}" if way_out else "")
     return str(error)

@@ -67,5 +67,6 @@ def test_a_read_only_disk_is_said(place):
     result = run(place, 'mount -t tmpfs -o ro none "$DUMP" && stage')
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        f"format_data: error: {place}/dump/noisy: Read-only file system"
+        f"format_data: error: {place}/dump/noisy: Read-only file system: "
+        "make that place writable, or choose another"
     ]
