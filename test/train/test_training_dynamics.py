@@ -21,11 +21,12 @@ from espnet2.ssl.factory import build_model
 from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
 from espnet2.train.dynamics.checkpoints import open_run
 from espnet2.train.dynamics.cka import linear_cka
+from espnet2.train.dynamics.report import with_rows
 from espnet2.train.dynamics.sample import draw_sample
 from espnet2.train.dynamics.study import Study
 from espnet2.train.pretrain import pretrain
 from espnet2.utils.cli import exit_status
-from espnet2.utils.files import read_json
+from espnet2.utils.files import read_json, write_json
 
 BLOCKS = 2
 
@@ -166,6 +167,18 @@ def test_a_table_a_page_and_plots_are_written(studied):
         assert (out / picture).read_bytes()[:4] == b"\x89PNG"
     assert page.count("![](") == 6
     assert list((out / "states").iterdir()) == []
+
+
+def test_a_row_of_training_goes_with_each_checkpoint(changed):
+    rows = [row["train"] for row in with_rows([{"step": 4}, {"step": 5}], changed)]
+    assert [row["step"] for row in rows] == [4, 4]
+    kept = changed / "intermediate/step_0000004.json"
+    write_json(kept, {"step": 4, "train": {"step": 4, "loss": 7.5}, "valid": None})
+    assert with_rows([{"step": 4}], changed)[0]["train"]["loss"] == 7.5
+    kept.unlink()
+    assert with_rows([{"step": 4}], changed)[0]["train"] == rows[0]
+    (changed / "metrics.jsonl").unlink()
+    assert with_rows([{"step": 4}], changed)[0]["train"] == {}
 
 
 def test_predictions_against_a_ctm_stand_beside_the_labels(exp, dump, tmp_path):

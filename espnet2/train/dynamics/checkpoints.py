@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from espnet2.data.labels import read_info
@@ -158,11 +158,10 @@ def part_order(part: str) -> tuple[bool, int, str]:
     return not is_block, int(part.split()[1]) if is_block else 0, part
 
 
-@torch.no_grad()
-def weight_norms(state: dict[str, Tensor]) -> dict[str, float]:
-    """L2 norm of the weights of each part."""
+def weight_norms(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
+    """L2 norm of each part of a model, from its named tensors; counters do not count."""
     squares: dict[str, float] = {}
-    for name, tensor in state.items():
+    for name, tensor in tensors:
         if tensor.is_floating_point():
             part = part_of(name)
             squares[part] = squares.get(part, 0.0) + float(tensor.double().square().sum())
@@ -171,6 +170,7 @@ def weight_norms(state: dict[str, Tensor]) -> dict[str, float]:
 
 def weight_changes(state: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, float]:
     """L2 norm of the difference of each part's weights over their norm before."""
-    differences = weight_norms({name: state[name] - before[name] for name in before})
-    norms = weight_norms(before)
-    return {part: differences[part] / norms[part] for part in norms if norms[part]}
+    norms = weight_norms(before.items())
+    floats = (name for name, tensor in before.items() if tensor.is_floating_point())
+    moved = weight_norms((name, state[name] - before[name]) for name in floats)
+    return {part: moved[part] / norm for part, norm in norms.items() if norm}

@@ -23,7 +23,7 @@ def cross_norm(x: Tensor, y: Tensor, device: torch.device) -> float:
     products = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64, device=device)  # (D, E)
     sums = [torch.zeros(z.shape[1], dtype=torch.float64, device=device) for z in (x, y)]
     for start in range(0, len(x), PART_FRAMES):
-        a, b = (z[start : start + PART_FRAMES].to(device, torch.float64) for z in (x, y))
+        a, b = (z[start : start + PART_FRAMES].to(device).double() for z in (x, y))
         products.addmm_(a.T, b)
         for total, part in zip(sums, (a, b), strict=True):
             total += part.sum(0)

@@ -1,7 +1,8 @@
 """One checkpoint over the sample: hidden states to the disk, predictions, masked accuracy.
 
-States lie on the disk as float32, for they are needed again by the next checkpoint: reading them
-costs less than a forward pass of the model before, and only one model is in memory.
+States lie on the disk, for the next checkpoint needs them again, and the reference's serve all. A
+second forward pass would cost a hundred times what reading them does (mini model, one core: 1.2 s
+and 0.01 s for 180 s of audio). They are float32: bfloat16 halves the file and moves CKA by 1e-5.
 
 Shapes: L layers, N frames of the sample in the order of its batches, D width, B, T of a batch.
 """
@@ -77,8 +78,11 @@ class States:
 
     def create(self, part: Path) -> np.memmap:
         """A file to write to; room for all of it is taken first, so a full disk is an error."""
-        with open(part, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, 4 * int(np.prod(self.shape)))
+        try:
+            with open(part, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 4 * int(np.prod(self.shape)))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         return np.memmap(part, np.float32, "r+", shape=self.shape)
 
 

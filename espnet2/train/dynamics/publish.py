@@ -24,7 +24,7 @@ def publish(run: Run, sample: Sample, out: Path, device: torch.device, ctm: Path
         DataError: audio that cannot be read, or a CTM that is wrong or of other utterances.
     """
     study = Study(run, sample, out, device)
-    results = with_rows(study.results(), run.exp / "metrics.jsonl")
+    results = with_rows(study.results(), run.exp)
     layers = study.map_of_layers()
     study.forget()
     labels, coverage = None, None

@@ -8,7 +8,8 @@ from typing import Any
 
 from espnet2.train.dynamics.checkpoints import part_order
 from espnet2.train.metrics import read_metrics
-from espnet2.utils.files import write_json, write_text
+from espnet2.train.state import rows_path
+from espnet2.utils.files import read_json, write_json, write_text
 
 ROW_KEYS = ("lr", "loss", "grad_norm", "x_real_time", "mfu", "step_s")  # of metrics.jsonl
 OWN_KEYS = (
@@ -23,20 +24,21 @@ SETTLED = 0.9  # CKA from which a layer counts as the final one
 FEW_FRAMES = 10  # times the width; with fewer, CKA is high by chance
 
 
-def with_rows(results: list[dict[str, Any]], metrics: Path) -> list[dict[str, Any]]:
-    """The results, each with ``train``: the last row of training up to its step."""
-    rows = [row for row in read_metrics(metrics) if row.get("split") == "train"]
-    return [
-        {
-            **result,
-            "train": max(
-                (row for row in rows if row["step"] <= result["step"]),
-                key=lambda row: row["step"],
-                default={},
-            ),
-        }
-        for result in results
-    ]
+def with_rows(results: list[dict[str, Any]], exp: Path) -> list[dict[str, Any]]:
+    """The results, each with ``train``: the row of training that was kept beside the checkpoint.
+
+    Where there is none, the last one up to its step in the run's metrics.
+    """
+    metrics = [row for row in read_metrics(exp / "metrics.jsonl") if row.get("split") == "train"]
+    return [{**result, "train": row_of(result["step"], exp, metrics)} for result in results]
+
+
+def row_of(step: int, exp: Path, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of training that speaks of ``step``; {} where there is none."""
+    beside = rows_path(exp / "intermediate", step)
+    kept = read_json(beside)["train"] if beside.is_file() else None
+    earlier = (row for row in metrics if row["step"] <= step)
+    return kept or max(earlier, key=lambda row: row["step"], default={})
 
 
 def write_report(out: Path, found: dict[str, Any]) -> str:

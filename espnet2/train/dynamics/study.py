@@ -141,7 +141,7 @@ class Study:
         if is_new:
             store = self.write_predictions(checkpoint, predictions)
             result.update(figures, **against_teacher(self.sample.teacher, store))
-            result["weight_norm"] = weight_norms(weights)
+            result["weight_norm"] = weight_norms(weights.items())
         result["state_norms"] = own_norms(states.read(), self.device)
         write_json(self.path(checkpoint), result)
         return states
