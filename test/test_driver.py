@@ -83,6 +83,19 @@ def test_stage_and_stop_stage_choose_the_part():
     assert modules == ["espnet2.bin.combine_data", "espnet2.bin.kmeans"]
 
 
+@pytest.mark.parametrize("question", ["--price", "--find_batch"])
+def test_a_question_to_stage_8_ends_there(question):
+    result = drive("--dry_run", "--stage", "7", question)
+    commands = [line for line in result.stdout.splitlines() if " -m espnet2.bin." in line]
+    assert [line.split(" -m espnet2.bin.")[1].split()[0] for line in commands] == [
+        "plan", "pretrain",
+    ]  # fmt: skip
+    assert commands[1].split()[-1] == question
+    late = drive("--dry_run", "--stage", "9", question)
+    assert late.returncode == 2
+    assert "--find_batch and --price belong to stage 8" in late.stderr
+
+
 def test_it_works_from_any_directory_and_under_a_path_with_spaces(tmp_path):
     copy = tmp_path / "my recipes"
     for folder in ("egs2/TEMPLATE", "egs2/mini", "utils", "conf"):

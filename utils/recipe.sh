@@ -6,6 +6,7 @@ shopt -s inherit_errexit
 # Every recipe has these; a recipe adds its own to the arrays and sets their defaults.
 stage=1 stop_stage=99 dry_run=false
 options=(stage stop_stage)
+flags=(dry_run) # options without a value
 numbers=(stage stop_stage)
 stages=() # names in order; stage N is the function stage_<name>
 times='' # file that collects "number name seconds" of every stage that ended well
@@ -32,7 +33,7 @@ is_one_of() {
 suggest() {
   local length item
   for ((length = ${#1}; length >= 2; length--)); do
-    for item in "${options[@]}"; do
+    for item in "${options[@]}" "${flags[@]}"; do
       if [[ ${item} == "${1:0:length}"* ]]; then
         printf '; did you mean --%s?' "${item}"
         return
@@ -49,7 +50,6 @@ parse_options() {
   while (($# > 0)); do
     case $1 in
       --help | -h) show_help; exit 0 ;;
-      --dry_run) dry_run=true; shift ;;
       --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
       --set)
         (($# > 1)) || usage_error "--set needs section.key=value"
@@ -57,6 +57,11 @@ parse_options() {
         shift 2 ;;
       --*)
         _name=${1#--}
+        if is_one_of "${_name}" "${flags[@]}"; then
+          printf -v "${_name}" true
+          shift
+          continue
+        fi
         is_one_of "${_name}" "${options[@]}" ||
           usage_error "unknown option --${_name}$(suggest "${_name}")"
         (($# > 1)) || usage_error "--${_name} needs a value"

@@ -9,11 +9,14 @@ the newest checkpoint. SIGTERM saves one and ends with status 1; start again to 
 Under torchrun, or srun with several tasks, this process is one rank of that job. On a cluster the
 job has the ``nodes`` of its YAML, with ``--ranks`` ranks on each, and returns to the queue when its
 time is up.
+
+--find_batch and --price ask before a run begins; they run on this machine and write nothing.
 """
 
+import json
 from pathlib import Path
 
-from espnet2.train.launch import hand_stop_signals_to_children
+from espnet2.train.launch import hand_stop_signals_to_children, launch
 from espnet2.train.slurm import is_rank
 from espnet2.utils.cli import positive, run_main, step_parser
 from espnet2.utils.cluster import settings_for
@@ -22,6 +25,8 @@ from espnet2.utils.units import Unit, run_units
 from espnet2.utils.work import load_entry
 
 ENTRY = "espnet2.train.pretrain:pretrain"
+FIND_BATCH = "espnet2.train.find_batch:find_batch"
+PRICE = "espnet2.train.price:price"
 BANKS = (("noise", "noise_prob"), ("rirs", "rir_prob"))
 
 
@@ -32,15 +37,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--labels_tag", required=True, help="labels in DUMP/<set>/labels/<tag>")
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--ranks", type=positive, default=1, help="ranks on a machine")
+    parser.add_argument("--find_batch", action="store_true",
+                        help="only find the largest batch that fits on one device")  # fmt: skip
+    parser.add_argument("--price", action="store_true",
+                        help="only time 20 steps: days, device-hours and disk of the run")  # fmt: skip
     args = parser.parse_args(argv)
     kwargs = {
         "dump": args.dump.absolute(),
         "labels_tag": args.labels_tag,
-        "exp": args.exp.absolute(),
         "conf": args.conf.absolute(),
         "overrides": args.set,
         "ngpu": args.ngpu,
     }
+    if args.find_batch:
+        load_entry(FIND_BATCH)(**kwargs, ranks=args.ranks)
+    if args.price:
+        launch(PRICE, json.loads(json.dumps(kwargs, default=str)), args.ranks)
+    if args.find_batch or args.price:
+        return 0
+    kwargs["exp"] = args.exp.absolute()
     if is_rank():
         load_entry(ENTRY)(**kwargs)
         return 0

@@ -1,13 +1,16 @@
 """Stage 8: a model, planned batches with labels, and the loop, put together for one rank."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from espnet2.data.augment import MixConfig
+from espnet2.data.dataset import PretrainBatches
 from espnet2.data.labels import LabelStore
 from espnet2.ssl.config import SSLModelConfig, model_keys
+from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.flops import training_flops
 from espnet2.train.batches import (
@@ -41,7 +44,8 @@ def pretrain(
         XeusError: a stop signal came; a checkpoint was saved.
     """
     options, seed = load_section(conf, "pretrain", overrides), load_seed(conf, overrides)
-    with joined(ngpu) as world:
+    config = split_options(options)[1]  # refused before ranks wait for each other
+    with joined(ngpu, config.watchdog_s) as world:
         summary = pretrain_rank(dump, labels_tag, exp, options, seed, world)
     if not summary["is_complete"]:
         raise XeusError(
@@ -55,6 +59,36 @@ def pretrain_rank(
     dump: Path, labels_tag: str, exp: Path, options: dict[str, Any], seed: int, world: World
 ) -> dict[str, Any]:
     """One rank's part of ``pretrain``; a summary that is not complete means a stop signal."""
+    run = prepare(dump, labels_tag, options, seed, world)
+    constants = {}
+    if run.config.valid_interval_steps:
+        share = majority_share(run.model.masker, run.valid, run.config, world)
+        constants["majority_share"] = share
+    return train(
+        run.model, run.batches, run.config, exp, world,
+        seed=seed, settings=run.settings, valid=run.valid, constants=constants,
+        flops=training_flops(run.model_config), languages=run.batches.languages,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """Everything a rank trains with."""
+
+    model: ESPnetSSLModel
+    model_config: SSLModelConfig
+    config: TrainConfig
+    batches: PretrainBatches
+    valid: PretrainBatches
+
+    settings: dict[str, Any]
+    """All of it that a checkpoint must agree with, as plain data."""
+
+
+def prepare(
+    dump: Path, labels_tag: str, options: dict[str, Any], seed: int, world: World
+) -> Pretraining:
+    """Model, data and settings of the section ``pretrain``, checked against each other."""
     model_part, config, mix = split_options(options)
     batches = training_batches(dump, labels_tag, PhaseMixing(config=config, mix=mix), seed, world)
     valid = validation_batches(dump, labels_tag, seed, world)
@@ -67,19 +101,15 @@ def pretrain_rank(
     model = build_model(model_config)
     for part in (batches, valid):  # only the built model knows how many channels it masks
         part.extra_uniforms = model.masker.extra_uniforms
-    constants = {}
-    if config.valid_interval_steps:
-        constants["majority_share"] = majority_share(model.masker, valid, config, world)
     banks = {"noise": batches.noise, "rirs": batches.rirs}
     settings = {
         **model_part, **to_dict(config), "mix": to_dict(mix), "seed": seed,
         "labels": to_dict(labels), "plan": batches.plan.fingerprint,
         "banks": {name: bank.fingerprint for name, bank in banks.items() if bank is not None},
     }  # fmt: skip
-    return train(
-        model, batches, config, exp, world,
-        seed=seed, settings=settings, valid=valid, constants=constants,
-        flops=training_flops(model_config), languages=batches.languages,
+    return Pretraining(
+        model=model, model_config=model_config, config=config, batches=batches, valid=valid,
+        settings=settings,
     )  # fmt: skip
 
 

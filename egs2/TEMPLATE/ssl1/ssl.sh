@@ -20,6 +20,8 @@
 #   --stage N           first stage to run (default 1)
 #   --stop_stage N      last stage to run (default 13)
 #   --dry_run           print the commands instead of running them
+#   --find_batch        stage 8 only finds the largest batch that a device holds; ends there
+#   --price             stage 8 only times 20 steps: days and disk of the whole run; ends there
 #   --nj N              parallel processes (default: the number of cores)
 #   --ngpu N            GPUs; 0 trains on the CPU (default 0)
 #   --conf FILE         recipe YAML
@@ -43,9 +45,13 @@ corpora=local/corpora.yaml superb_root=downloads/ml_superb
 downloads=downloads datadir=data dumpdir=dump expdir=exp
 options+=(nj ngpu conf cluster seeds ssl_tag corpora only superb_root downloads datadir dumpdir expdir recipe_dir)
 numbers+=(nj ngpu seeds)
+find_batch=false price=false
+flags+=(find_batch price)
 stages=(data format combine kmeans label augment plan pretrain export superb_data finetune score
   report)
 parse_options "$@"
+if [[ ${find_batch} == true || ${price} == true ]]; then stop_stage=8; fi # there is no model yet
+((stage <= stop_stage)) || usage_error "--find_batch and --price belong to stage 8"
 ((nj > 0)) || usage_error "--nj must be at least 1"
 if [[ ${cluster} != local && ! -f ${repository}/conf/cluster/${cluster}.yaml ]]; then
   [[ -f ${cluster} ]] ||
@@ -91,7 +97,11 @@ stage_label() {
 stage_augment() { step prepare_augment --data "${datadir}" --dump "${dumpdir}"; }
 stage_plan() { step plan --dump "${dumpdir}"; }
 stage_pretrain() {
-  step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --ranks "${ranks}"
+  local questions=()
+  if [[ ${find_batch} == true ]]; then questions+=(--find_batch); fi
+  if [[ ${price} == true ]]; then questions+=(--price); fi
+  step pretrain --dump "${dumpdir}" --labels_tag "${tag}" --exp "${ssl}" --ranks "${ranks}" \
+    "${questions[@]}"
 }
 stage_export() {
   step export --data "${datadir}" --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"
