@@ -60,6 +60,8 @@ class Parallel:
     ) -> None:
         """Take over what ``model_state`` and ``optimizer_state`` gave, on any number of ranks.
 
+        The optimiser may keep its tensors and change them: give it its own.
+
         Raises:
             RuntimeError: the tensors are of another model, in torch's words.
         """
