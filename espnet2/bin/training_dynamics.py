@@ -10,7 +10,7 @@ OUT/predictions are an index and label sets that bin.label_quality reads. A seco
 only what is new. With more training the final model is another one, and CKA with it is measured
 again, unless --reference names one checkpoint for good.
 
-On the disk for the time of a call: 12 bytes a frame, block and dimension (XEUS, 0.2 h: 9 GB).
+On the disk for the time of a call: 12 bytes a frame, block and dimension (XEUS, 0.2 h: 8 GB).
 """
 
 import argparse

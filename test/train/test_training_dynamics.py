@@ -19,6 +19,7 @@ from espnet2.data.labels import LabelStore, read_info, write_info
 from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.factory import build_model
 from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
+from espnet2.train.dynamics import sample as dynamics_sample
 from espnet2.train.dynamics.checkpoints import open_run
 from espnet2.train.dynamics.cka import linear_cka
 from espnet2.train.dynamics.report import with_rows
@@ -26,6 +27,7 @@ from espnet2.train.dynamics.sample import draw_sample
 from espnet2.train.dynamics.study import Study
 from espnet2.train.pretrain import pretrain
 from espnet2.utils.cli import exit_status
+from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json, write_json
 
 BLOCKS = 2
@@ -243,6 +245,18 @@ def test_every_and_utterances_choose_and_the_sample_is_seeded(exp, dump, tmp_pat
     assert list(ids[0]) == list(ids[1]) != list(ids[2])
 
 
+def test_utterances_too_long_for_memory_are_not_drawn(dump, tmp_path, capsys, monkeypatch):
+    index = Index.open(dump / "valid")
+    monkeypatch.setattr(dynamics_sample, "LONGEST_S", 0.5)
+    rows = dynamics_sample.drawn_rows(index, 0, 1.0, None)
+    short = [row for row in range(len(index)) if index.num_samples[row] <= 8000]
+    assert rows.tolist() == short
+    assert f"{len(index) - len(short)} of 6 utterances are longer" in capsys.readouterr().err
+    monkeypatch.setattr(dynamics_sample, "LONGEST_S", 0.1)
+    with pytest.raises(DataError, match="holds no utterance of up to 0.1 s"):
+        dynamics_sample.drawn_rows(index, 0, 1.0, None)
+
+
 @pytest.mark.parametrize(("step", "damage"), [(4, "cut"), (4, "flipped"), (6, "flipped")])
 def test_a_damaged_checkpoint_is_named_and_left_out(changed, dump, tmp_path, capsys, step, damage):
     path = step_path(changed / "intermediate", step)
@@ -269,7 +283,7 @@ def test_a_single_checkpoint_is_described_without_a_course(changed, dump, tmp_pa
 def test_no_checkpoint_or_only_cut_ones_are_refused(changed, dump, tmp_path, capsys):
     for path in (changed / "intermediate").iterdir():
         path.write_bytes(path.read_bytes()[:1000])
-    assert "no checkpoint can be read; all are cut" in refusal(capsys, changed, dump, tmp_path)
+    assert "every checkpoint is cut or damaged" in refusal(capsys, changed, dump, tmp_path)
     shutil.rmtree(changed / "intermediate")
     assert "holds no checkpoint; run the pretrain" in refusal(capsys, changed, dump, tmp_path)
 

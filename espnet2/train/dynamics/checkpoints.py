@@ -78,7 +78,8 @@ def open_run(exp: Path, every: int, reference: int | None) -> Run:
         if content is not None:
             break
     else:
-        raise CheckpointError(f"{folder}: no checkpoint can be read; all are cut or damaged")
+        which = "every checkpoint" if reference is None else f"that of step {reference}"
+        raise CheckpointError(f"{folder}: {which} is cut or damaged; there is nothing to compare")
     steps = sorted({*list(whole)[::every], step})
     return Run(
         exp=exp, reference=whole[step], config=content.get("config") or {}, skipped=skipped,

@@ -24,6 +24,7 @@ from espnet2.ssl.extract import padded_groups
 from espnet2.ssl.masking import Masker
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import sha256_text
+from espnet2.utils.logs import log
 from espnet2.utils.read_ahead import read_ahead
 from espnet2.utils.seeding import rng_for
 
@@ -144,6 +145,9 @@ def drawn_rows(index: Index, seed: int, hours: float, utterances: int | None) ->
     """(n,) rows, ascending: utterances in a random order until there is enough of them."""
     samples = np.array(index.num_samples[slice(0, len(index))], dtype=np.int64)
     is_usable = (num_frames(samples) > 0) & (samples <= LONGEST_S * SAMPLE_RATE_HZ)
+    if left := int((~is_usable).sum()):
+        log(f"{index.path}: {left} of {len(index)} utterances are longer than {LONGEST_S:g} s or "
+            "shorter than a frame; the others are drawn from")  # fmt: skip
     rows = rng_for(seed, "dynamics").permutation(np.flatnonzero(is_usable))
     if not len(rows):
         raise DataError(
