@@ -110,7 +110,7 @@ class Reporter:
         self.step, self.meters = step, Meters()
         self.clusters.clear()
         self.languages.clear()
-        self.clock.restart()
+        self.clock.read()  # and forget
         if self.world.is_first:
             for sink in (*self.sinks, self.language_files):
                 sink.rewind(step)
