@@ -90,7 +90,7 @@ def draw_heat(path: Path, rows: list[dict[str, Any]], kind: str, title: str) -> 
         table = np.array([numbers(row[kind]["cka"]) for row in rows]).T  # (L, C)
         image = axes.imshow(table, aspect="auto", origin="lower", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, label="CKA")
-        places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_TICKS)).astype(int))
+        places = range(0, len(rows), -(-len(rows) // MAX_TICKS))
         axes.set_xticks(places, [f"{rows[place]['step']:,}" for place in places], rotation=45)
         block_ticks(axes.yaxis, len(table))
     axes.set(title=title, xlabel="step", ylabel="block")

@@ -87,7 +87,8 @@ def parts(found: dict[str, Any]) -> list[str]:
         f"{len(rows)} checkpoints of `{found['exp']}` ({steps}) on {sample['utterances']:,} "
         f"validation utterances ({sample['hours']:.2f} h, {sample['frames']:,} frames, seed "
         f"{sample['seed']}); the final model is that of step {found['reference']:,}. "
-        f"Every number is in `dynamics.tsv` and `dynamics.json`.",
+        "Utterances are whole and stand alone; training validates on crops or on several laid end "
+        "to end, so its own figures differ. Every number is in `dynamics.tsv` and `dynamics.json`.",
     ]
     if found["skipped"]:
         page.append(f"Left out, cut or damaged: {', '.join(found['skipped'])}.")
