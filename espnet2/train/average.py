@@ -43,23 +43,26 @@ def refuse_none(folder: Path, steps: list[int], count: int) -> list[Path]:
 def average(paths: list[Path]) -> dict[str, Tensor]:
     """Mean of the ``model`` of each checkpoint, added up in float64 and returned in its own type.
 
-    One checkpoint at a time is in memory. Whole numbers (counters) are taken from the last one.
+    The files are mapped, so that beside the mean one tensor at a time is in memory. Whole numbers
+    (counters) are taken from the last one.
 
     Raises:
         CheckpointError: the checkpoints do not hold the same tensors.
     """
-    sums: dict[str, Tensor] = {}
-    shapes = {}
-    for path in paths:
-        last = load_tensors(path)["model"]
-        shapes = shapes or {name: tensor.shape for name, tensor in last.items()}
-        if shapes != {name: tensor.shape for name, tensor in last.items()}:
+    states = [load_tensors(path)["model"] for path in paths]
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
+    for path, found in zip(paths, shapes, strict=True):
+        if found != shapes[0]:
             raise CheckpointError(f"{path} holds other tensors than {paths[0]}")
-        for name, tensor in last.items():
-            if not tensor.is_floating_point():
-                continue
-            sums[name] = sums[name].add_(tensor) if name in sums else tensor.double()
-    return {
-        name: (sums.pop(name) / len(paths)).to(tensor.dtype) if name in sums else tensor.clone()
-        for name, tensor in last.items()
-    }
+    return {name: mean([state[name] for state in states]) for name in states[0]}
+
+
+def mean(tensors: list[Tensor]) -> Tensor:
+    """The mean of tensors of one shape; of whole numbers the last."""
+    last = tensors[-1]
+    if not last.is_floating_point():
+        return last.clone()
+    total = tensors[0].double()
+    for tensor in tensors[1:]:
+        total += tensor
+    return (total / len(tensors)).to(last.dtype)
