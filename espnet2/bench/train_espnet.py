@@ -29,7 +29,7 @@ from espnet2.bench.train_data import (
 )
 from espnet2.bench.train_sides import Run, Turn
 from espnet2.data.augment import MixConfig
-from espnet2.ssl.config import SSLModelConfig
+from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.factory import build_model
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
@@ -105,7 +105,8 @@ def sides(audio: TrainSet, python: Path, is_augmented: bool) -> Iterator[dict[st
 
 def refuse_unlike(audio: TrainSet, peer: Run) -> None:
     """Raise ConfigError where the sides build models of different size."""
-    model = build_model(SSLModelConfig.from_espnet(our_section(audio.size)))
+    model_part, _ = model_keys(our_section(audio.size))
+    model = build_model(SSLModelConfig.from_espnet(model_part))
     ours = sum(parameter.numel() for parameter in model.parameters())
     if peer.parameters is None or abs(ours / peer.parameters - 1) > ROUNDING:
         raise ConfigError(
