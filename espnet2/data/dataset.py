@@ -56,18 +56,14 @@ def refuse_misfit(index: Index, plan: Plan, world: int, accum_grad: int) -> None
         )
     if (count := len(index.languages.known)) > MAX_LANGUAGES:
         raise DataError(f"{index.path}: {count:,} languages; at most {MAX_LANGUAGES:,} are counted")
-    parts, shares = world * accum_grad, f"{world} ranks x {accum_grad} accumulation steps"
+    parts = world * accum_grad
     for bucket in plan.buckets:
         if bucket.batch % parts:
             raise ConfigError(
-                f"{plan.folder}: batches of {bucket.batch} rows cannot be shared among {shares}; "
-                f"set plan.batch_multiple to a multiple of {parts} and run stage 7 (plan) again"
-            )
-        if bucket.count < parts:
-            raise ConfigError(
-                f"{plan.folder}: the bucket of {bucket.num_samples / SAMPLE_RATE_HZ:g} s holds "
-                f"{bucket.count} rows, fewer than {shares}; use fewer ranks, or plan fewer buckets "
-                "or shorter pieces (plan.num_buckets, plan.pack_s) and run stage 7 (plan) again"
+                f"{plan.folder}: batches of {bucket.batch} rows (the bucket of "
+                f"{bucket.num_samples / SAMPLE_RATE_HZ:.3g} s holds {bucket.count:,}) cannot be "
+                f"shared among {world} ranks x {accum_grad} accumulation steps; set "
+                f"plan.batch_multiple to a multiple of {parts} and run stage 7 (plan) again"
             )
 
 

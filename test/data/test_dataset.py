@@ -6,10 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planned_sets import make_plan
 from toy_dump import write_set
 
-from espnet2.data import dataset
 from espnet2.data.audio import to_float, to_int16
 from espnet2.data.augment import CLEAN, MixConfig
 from espnet2.data.augment_torch import augmented
@@ -220,36 +218,18 @@ def test_what_the_device_applies_is_what_the_loader_would_have_applied(dump):
     assert min(seen["mix_noise"], seen["room_rirs"]) > 10
 
 
-def test_every_frame_has_the_language_of_its_utterance(tmp_path):
-    languages = ["swa", "deu", "xho", "deu"] * 3
-    clips = [clip_of(i, 8000) for i in range(12)]
-    write_set(tmp_path / "toy", clips, [np.zeros(24)] * 12, languages)
-    config = PlanConfig(batch_bins=6 * 8000, num_buckets=1)
-    build_plan(tmp_path / "toy/index.arrow", tmp_path / "toy/plan", config, seed=3)
-    index = Index.open(tmp_path / "toy")
-    labels, plan = LabelStore.open(index, tmp_path / "toy/labels"), Plan.open(tmp_path / "toy/plan")
-    batches = PretrainBatches(index, labels, plan, None, None, CLEAN, 0)
-    assert list(batches.languages) == ["swa", "deu", "xho"]
-    for micro in batches.loader(0, 2, num_workers=1):
-        for utt_id, codes in zip(micro[0]["utt_ids"], micro[0]["languages"].tolist(), strict=True):
-            assert [batches.languages[code] for code in codes] == [languages[int(utt_id[1:])]] * 24
-
-
-def test_more_languages_than_a_batch_can_name_are_refused(tmp_path, monkeypatch):
-    assert torch.iinfo(torch.int16).max == dataset.MAX_LANGUAGES
-    monkeypatch.setattr(dataset, "MAX_LANGUAGES", 2)
-    plan = make_plan(tmp_path, [8000] * 3, languages=["deu", "fra", "swa"], num_buckets=1)
-    with pytest.raises(DataError, match=r"index.arrow: 3 languages; at most 2 are counted"):
-        PretrainBatches(Index.open(tmp_path), None, plan, None, None, CLEAN, 0)
-
-
 def test_an_uneven_share_and_a_missing_bank_are_refused(dump):
-    with pytest.raises(ConfigError) as refused:
-        open_batches(dump, world=3)
-    assert str(refused.value) == (
-        f"{dump}/toy/plan: batches of 8 rows cannot be shared among 3 ranks x 1 accumulation "
-        "steps; set plan.batch_multiple to a multiple of 3 and run stage 7 (plan) again"
-    )
+    for options, parts, number in (
+        ({"world": 16}, "16 ranks x 1 accumulation", 16),  # more than there are rows
+        ({"accum_grad": 3}, "1 ranks x 3 accumulation", 3),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            open_batches(dump, **options)
+        assert str(refused.value) == (
+            f"{dump}/toy/plan: batches of 8 rows (the bucket of 0.4 s holds 8) cannot be shared "
+            f"among {parts} steps; set plan.batch_multiple to a multiple of {number} and run stage "
+            "7 (plan) again"
+        )
     batches = open_batches(dump, HEAVY)
     batches.rirs = None
     with pytest.raises(ConfigError, match=r"rir_prob is 0.7 at step 5 without a RIR bank"):
@@ -260,16 +240,23 @@ def test_an_uneven_share_and_a_missing_bank_are_refused(dump):
         batches.batch(5)
 
 
-def test_more_ranks_than_rows_of_a_bucket_are_refused(dump):
+def test_a_plan_for_so_many_ranks_serves_them_where_a_bucket_has_fewer_rows(dump):
+    """What the refusal advises: some rows are then twice in a batch, with other draws."""
     config = PlanConfig(batch_bins=600_000, batch_multiple=32, num_buckets=1)
     build_plan(dump / "toy/index.arrow", dump / "toy/wide", config, seed=3)
     batches, plan = open_batches(dump), Plan.open(dump / "toy/wide")
     (bucket,) = plan.buckets
-    assert (bucket.count, bucket.batch) == (24, 32)  # some rows twice in a batch
-    options = {"plan": plan, "noise": None, "rirs": None, "config": CLEAN, "seed": 0}
-    assert PretrainBatches(batches.index, batches.labels, **options, world=8).batch(0)
-    with pytest.raises(ConfigError, match=r"s holds 24 rows, fewer than 16 ranks x 2 accumulation"):
-        PretrainBatches(batches.index, batches.labels, **options, world=16, accum_grad=2)
+    assert (bucket.count, bucket.batch) == (24, 32)
+    rows = [
+        (utt_id, tuple(draws.tolist()))
+        for rank in range(32)
+        for micro in PretrainBatches(
+            batches.index, batches.labels, plan, None, None, CLEAN, 0, rank=rank, world=32
+        ).batch(0)
+        for utt_id, draws in zip(micro["utt_ids"], micro["mask_uniforms"], strict=True)
+    ]
+    assert len(set(rows)) == 32
+    assert len({utt_id for utt_id, _ in rows}) == 24
 
 
 def test_a_plan_of_another_index_is_refused(dump):

@@ -55,8 +55,9 @@ def test_more_ranks_than_rows_in_a_batch_are_refused_once_for_all_ranks(dump, tm
     recipe = write_recipe(tmp_path / "recipe.yaml")
     result = command(words(dump, tmp_path / "exp", recipe, "--ranks", "3"))
     assert reason_of(result) == (
-        f"{dump}/train/plan: batches of 4 rows cannot be shared among 3 ranks x 1 accumulation "
-        "steps; set plan.batch_multiple to a multiple of 3 and run stage 7 (plan) again"
+        f"{dump}/train/plan: batches of 4 rows (the bucket of 0.4 s holds 7) cannot be shared "
+        "among 3 ranks x 1 accumulation steps; set plan.batch_multiple to a multiple of 3 and run "
+        "stage 7 (plan) again"
     )
 
 

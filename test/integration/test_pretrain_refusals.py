@@ -172,8 +172,9 @@ def test_a_plan_that_is_not_there_of_another_index_or_empty_is_refused(refuse, c
 
 def test_more_parts_than_rows_in_a_batch_are_refused(refuse, dump):
     assert refuse(accum_grad=3) == (
-        f"{dump}/train/plan: batches of 4 rows cannot be shared among 1 ranks x 3 accumulation "
-        "steps; set plan.batch_multiple to a multiple of 3 and run stage 7 (plan) again"
+        f"{dump}/train/plan: batches of 4 rows (the bucket of 0.4 s holds 7) cannot be shared "
+        "among 1 ranks x 3 accumulation steps; set plan.batch_multiple to a multiple of 3 and run "
+        "stage 7 (plan) again"
     )
 
 
