@@ -25,11 +25,17 @@ def take_rank_from_srun() -> None:
         return
     os.environ |= {
         "RANK": os.environ["SLURM_PROCID"],
-        "LOCAL_RANK": os.environ["SLURM_LOCALID"],
+        "LOCAL_RANK": "0" if has_own_gpu() else os.environ["SLURM_LOCALID"],
         "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
     }
     os.environ.setdefault("MASTER_ADDR", first_node())
     os.environ.setdefault("MASTER_PORT", str(job_port()))
+
+
+def has_own_gpu() -> bool:
+    """Whether srun shows this task a single GPU, as ``--gpus-per-task=1`` does: torch calls it 0."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible != "" and "," not in visible
 
 
 def rendezvous_options(nodes: int) -> list[str]:

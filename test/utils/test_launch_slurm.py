@@ -160,6 +160,54 @@ def test_a_job_that_runs_out_of_time_says_so(slurm, workplace, capfd):
     assert "Traceback" not in error
 
 
+def test_a_unit_that_can_go_on_saves_and_its_job_returns_to_the_queue(slurm, workplace, capfd):
+    (workplace / "signal.txt").write_text("SIGUSR2")  # as SLURM sends it before the time is up
+    unit = plain_unit(workplace, "go_on", can_go_on=True)
+    assert run(workplace, [unit]) == 0
+    assert (workplace / "go_on.txt").read_text() == "stopped, went on"
+    assert (slurm / "100.requeued").exists()
+    assert not (slurm / "101.sh").exists()  # the same job
+    assert "failed" not in capfd.readouterr().err
+
+
+def test_a_terminated_job_saves_and_leaves_it_to_slurm_whether_it_runs_again(
+    slurm, workplace, capfd
+):
+    (workplace / "signal.txt").write_text("SIGTERM")
+    unit = plain_unit(workplace, "go_on", can_go_on=True)
+    assert run(workplace, [unit]) == 1
+    assert (workplace / "go_on.saved").read_text() == "stopped"
+    assert not (slurm / "100.requeued").exists()
+    assert "SLURM job 100 ended as OUT_OF_MEMORY (said last: stopped" in capfd.readouterr().err
+    assert run(workplace, [unit]) == 0
+    assert (workplace / "go_on.txt").read_text() == "stopped, went on"
+
+
+def test_a_unit_of_several_nodes_is_one_job_in_which_every_node_takes_part(slurm, workplace):
+    conf = workplace / "mine.yaml"
+    conf.write_text("cpu: {nodes: 3, cpus_per_task: 4, slurm_signal_delay_s: 200}")
+    unit = plain_unit(workplace, "take_part", nodes=3)
+    assert run(workplace, [unit]) == 0
+    asked = submitted(slurm)
+    assert (asked["nodes"], asked["ntasks-per-node"]) == ("3", "1")
+    assert (asked["cpus-per-task"], asked["signal"]) == ("4", "USR2@200")
+    assert [(workplace / f"node{node}.txt").read_text() for node in range(3)] == ["3", "3", "3"]
+    assert is_done(unit)
+    assert run(workplace, copies(workplace, 1)) == 0
+    assert submitted(slurm, 101)["nodes"] == "1"  # this unit can use but one
+
+
+def test_what_another_node_says_is_in_the_error(slurm, workplace, capfd):
+    (workplace / "mine.yaml").write_text("cpu: {nodes: 2}")
+    (workplace / "bad0").touch()
+    (workplace / "bad1").touch()
+    unit = plain_unit(workplace, "take_part", nodes=2)
+    assert run(workplace, [unit]) == 1
+    error = capfd.readouterr().err
+    assert "take_part failed: work: error: no GPU on node 0; " in error
+    assert "node 1 (localhost): work: error: no GPU on node 1; log" in error
+
+
 def test_a_job_has_the_environment_of_a_local_unit(slurm, workplace):
     assert run(workplace, [plain_unit(workplace, "describe")]) == 0
     python, threads, path, job = (workplace / "describe.txt").read_text().splitlines()

@@ -62,6 +62,24 @@ def kill_job(out: Path) -> None:
     print("half way", flush=True)
     os.killpg(0, signal.SIGKILL)
 
+def go_on(out: Path) -> None:
+    saved = out.with_suffix(".saved")
+    if saved.exists():
+        out.write_text(saved.read_text() + ", went on")
+        return
+    def stop(number, frame):
+        saved.write_text("stopped")
+        sys.exit("stopped by a signal")
+    signal.signal(signal.SIGTERM, stop)
+    os.kill(os.getppid(), getattr(signal, (out.parent / "signal.txt").read_text()))
+    time.sleep(60)
+
+def take_part(out: Path) -> None:
+    node = os.environ["SLURM_NODEID"]
+    (out.parent / f"node{node}.txt").write_text(os.environ["SLURM_JOB_NUM_NODES"])
+    if (out.parent / f"bad{node}").exists():
+        raise DataError(f"no GPU on node {node}")
+
 def run_out_of_time(out: Path) -> None:
     os.kill(os.getppid(), signal.SIGUSR2)
     time.sleep(60)
@@ -107,7 +125,7 @@ def processes_and_gpus(units):
     return [tuple(unit.outputs[0].read_text().split()) for unit in units]
 
 
-def plain_unit(folder, entry, name=None, gpus=0, together=1):
+def plain_unit(folder, entry, name=None, gpus=0, together=1, **more):
     """A unit of one of the other functions above."""
     name = name or entry
     return Unit(
@@ -117,4 +135,5 @@ def plain_unit(folder, entry, name=None, gpus=0, together=1):
         marker=folder / f".{name}.done",
         gpus=gpus,
         together=together,
+        **more,
     )
