@@ -33,7 +33,7 @@ def take_rank_from_srun() -> None:
 
 
 def has_own_gpu() -> bool:
-    """Whether srun shows this task a single GPU, as ``--gpus-per-task=1`` does: torch calls it 0."""
+    """Whether srun shows this task one GPU alone (``--gpus-per-task=1``), which torch calls 0."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return visible != "" and "," not in visible
 

@@ -1,8 +1,6 @@
 """Real processes: two gloo ranks equal one, and a killed process loses nothing it saved."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gloo_ranks import ENVIRONMENT, start_ranks
 from tiny_training import run_tiny, tiny_config
 
 from espnet2.train.checkpoint import load_tensors, saved_steps, step_path
@@ -17,33 +16,18 @@ from espnet2.train.distributed import World
 from espnet2.train.metrics import read_metrics
 
 SCRIPT = Path(__file__).with_name("tiny_training.py")
-ROOT = Path(__file__).resolve().parents[2]
 RUNS = ("whole", "parts")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def rank_environment(rank, size, port):
-    """What torchrun sets; without it a test spares one process that imports torch."""
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
-    return {**ENVIRONMENT, "MASTER_ADDR": "127.0.0.1", **{k: str(v) for k, v in place.items()}}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+KINDS = ("ddp", "fsdp")
 
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """A run of two ranks, whole and in parts."""
-    folder, port = tmp_path_factory.mktemp("ranks"), free_port()
+    """Runs of two ranks: whole, in parts, and from step 4 to 8 of what one process began."""
+    folder = tmp_path_factory.mktemp("ranks")
+    for kind in KINDS:
+        run_tiny(folder / kind, World(), tiny_config(accum_grad=2, max_steps=4))
     command = [sys.executable, str(SCRIPT), str(folder), "whole_and_parts"]
-    ranks = [
-        subprocess.Popen(command, env=rank_environment(rank, 2, port), stderr=subprocess.PIPE)
-        for rank in (0, 1)
-    ]
-    for rank in ranks:
+    for rank in start_ranks(command, stderr=subprocess.PIPE):
         _, err = rank.communicate()
         assert rank.returncode == 0, err.decode()
     return folder
@@ -66,6 +50,18 @@ def test_two_resumed_ranks_equal_two_that_never_stopped(two_ranks):
     assert_same_bits(*(state["model"] for state in states))
     moments = [state["optimizer"]["state"][0] for state in states]
     assert_same_bits(*moments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_process_then_two_ranks_then_one_equal_one_that_ran_through(two_ranks, tmp_path, kind):
+    config = tiny_config(accum_grad=2)
+    whole, _ = run_tiny(tmp_path, World(), config)
+    changed, _ = run_tiny(two_ranks / kind, World(), config)
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(changed.state_dict()[name], tensor, atol=1e-6, rtol=0)
+    ours, theirs = (read_metrics(f / "metrics.jsonl") for f in (two_ranks / kind, tmp_path))
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    assert [row["loss"] for row in ours] == pytest.approx([row["loss"] for row in theirs], abs=1e-6)
 
 
 def test_metrics_of_ranks_are_sums_over_them(two_ranks, tmp_path):

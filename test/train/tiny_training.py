@@ -89,8 +89,10 @@ def slow(folder, world):
 
 
 def whole_and_parts(folder, world):
-    """With accumulation: a run, and one that stopped after 5 steps and went on."""
+    """With accumulation: a run, one that stopped and went on, two that one process began."""
     config = tiny_config(accum_grad=2)
+    for kind in ("ddp", "fsdp"):
+        run_tiny(folder / kind, world, tiny_config(accum_grad=2, max_steps=8, parallel=kind))
     run_tiny(folder / "parts", world, tiny_config(accum_grad=2, max_steps=5))
     run_tiny(folder / "parts", world, config)
     return run_tiny(folder / "whole", world, config)[0]
