@@ -72,74 +72,52 @@ def difference(ours: dict[int | None, float], theirs: dict[int | None, float]) -
 
 
 def comparison(rows: Rows, against: str) -> str:
-    """Markdown: for each task the arms on every test, then their differences from ``against``.
+    """Markdown: for each task and metric the arms on every test, and their gains over ``against``.
 
     rows: of scores.json.
 
     Raises:
         DataError: there is no such arm.
     """
-    parts = []
+    tables = []
     for task, track in tasks_of(rows):
         arms = arms_of([row for row in rows if (row["task"], row["track"]) == (task, track)])
         if against not in arms:
             raise DataError(f"no encoder is named {against}_s<seed>; there are {', '.join(arms)}")
-        members = next(iter(arms[against].values()))
-        splits = [CLEAN, *members.get("corrupted", {})]
-        metrics = metrics_of([members], "lid_unseen_voice" in members["test"])
-        title = f"{TASK_TITLES[task]}, {track}"
-        parts.append(table_markdown(figures_table(arms, splits, metrics, title)))
-        parts.append(table_markdown(difference_table(arms, against, splits, metrics, title)))
-    return "\n\n".join(parts) + "\n"
+        member = next(iter(arms[against].values()))
+        splits = [CLEAN, *member.get("corrupted", {})]
+        for metric in metrics_of([member], "lid_unseen_voice" in member["test"]):
+            title = f"{METRIC_TITLES[metric]}, {TASK_TITLES[task]}, {track}"
+            tables.append(arms_table(arms, against, splits, metric, title))
+    return "\n\n".join(map(table_markdown, tables)) + "\n"
 
 
-def figures_table(
-    arms: dict[str, Members], splits: list[str], metrics: list[str], title: str
+def arms_table(
+    arms: dict[str, Members], against: str, splits: list[str], metric: str, title: str
 ) -> Table:
-    """Mean over the seeds, and spread (max - min)."""
+    """A row an arm: mean and spread on each test; then a row of what each gains."""
+    figures = [
+        [arm, str(len(members)), *(figure(values_of(members, s, metric)) for s in splits)]
+        for arm, members in arms.items()
+    ]
+    gains = [
+        [
+            f"{arm}, better than {against} by",
+            str(len(members.keys() & arms[against].keys())),
+            *(
+                better(metric, values_of(members, s, metric), values_of(arms[against], s, metric))
+                for s in splits
+            ),
+        ]
+        for arm, members in arms.items()
+        if arm != against and None not in members
+    ]
     return Table(
-        caption=f"{title}: mean over the seeds of pre-training, spread (max - min)",
-        columns=["arm", "seeds", *(heading(m, s) for m in metrics for s in splits)],
-        rows=[
-            [
-                arm,
-                str(len(members)),
-                *(figure(values_of(members, s, m)) for m in metrics for s in splits),
-            ]
-            for arm, members in arms.items()
-        ],
+        caption=f"{title}: mean over the seeds of pre-training (spread: max - min); gains in "
+        "points, same seed against same seed (lowest to highest), bold: better in every seed",
+        columns=["arm", "seeds", *("clean" if split == CLEAN else split for split in splits)],
+        rows=[*figures, *gains],
     )
-
-
-def difference_table(
-    arms: dict[str, Members], against: str, splits: list[str], metrics: list[str], title: str
-) -> Table:
-    """Points by which an arm is better than ``against``, paired by seed."""
-    others = {
-        arm: members for arm, members in arms.items() if arm != against and None not in members
-    }
-    return Table(
-        caption=f"{title}: points better than {against}, same seed against same seed "
-        "(lowest to highest); bold: better in every seed",
-        columns=["arm", "seeds", *(heading(m, s) for m in metrics for s in splits)],
-        rows=[
-            [
-                arm,
-                str(len(members.keys() & arms[against].keys())),
-                *(
-                    better(m, values_of(members, s, m), values_of(arms[against], s, m))
-                    for m in metrics
-                    for s in splits
-                ),
-            ]
-            for arm, members in others.items()
-        ],
-    )
-
-
-def heading(metric: str, split: str) -> str:
-    """``CER normal, test_noisy``."""
-    return f"{METRIC_TITLES[metric]}, {'clean' if split == CLEAN else split}"
 
 
 def figure(values: dict[int | None, float]) -> Value:

@@ -63,17 +63,24 @@ def test_the_command_prints_means_spreads_and_paired_gains(tmp_path, capsys):
     words = ["--scores", str(tmp_path / "scores.json"), "--against", "clean"]
     assert main([*words, "--out", str(tmp_path / "arms.md")]) == 0
     text = capsys.readouterr().out
-    assert "| arm | seeds | CER normal, clean | CER normal, test_noisy |" in text
+    assert "*CER normal, Joint ASR + LID, 10min: mean" in text
+    assert "| arm | seeds | clean | test_noisy |" in text
     assert "| clean | 3 | 61.0 (2.0) | 83.0 (6.0) |" in text
     assert "| paper | 3 | 61.2 (4.0) | 72.0 (4.0) |" in text
     assert "| fbank | 1 | 55.0 | 90.0 |" in text
-    assert "| paper | 3 | -0.2 (-1.0 to +1.0) | **+11.0** (+9.0 to +14.0) |" in text
+    assert (
+        "| paper, better than clean by | 3 | -0.2 (-1.0 to +1.0) | **+11.0** (+9.0 to +14.0) |"
+        in text
+    )
     assert (tmp_path / "arms.md").read_text() == text
 
 
 def test_of_accuracies_more_is_better():
     rows = [row("a_s1", 50.0, 20.0, "lid", "lid"), row("b_s1", 60.0, 15.0, "lid", "lid")]
-    assert "| b | 1 | **+10.0** (+10.0 to +10.0) | -5.0 (-5.0 to -5.0) |" in comparison(rows, "a")
+    assert (
+        "| b, better than a by | 1 | **+10.0** (+10.0 to +10.0) | -5.0 (-5.0 to -5.0) |"
+        in comparison(rows, "a")
+    )
 
 
 def test_an_arm_that_is_not_there_is_refused():
