@@ -15,7 +15,6 @@ from espnet2.utils.errors import ConfigError, XeusError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.processes import die_with_parent
 
-DAY_S = 86400.0
 MARGIN_S = 30.0  # after the watchdog, which can say more
 
 
@@ -73,7 +72,7 @@ def joined(ngpu: int = 0, timeout_s: float = 900.0) -> Iterator[World]:
     die_with_parent()
     distributed.init_process_group(
         "nccl" if ngpu > 0 else "gloo",
-        timeout=datetime.timedelta(seconds=(timeout_s or DAY_S) + MARGIN_S),
+        timeout=datetime.timedelta(seconds=timeout_s + MARGIN_S),
         device_id=world.device if ngpu > 0 else None,
     )
     with explained(world):

@@ -50,10 +50,7 @@ class Sign:
 
 
 class Watchdog:
-    """Inside ``with``: without a ``beat`` for ``timeout_s`` seconds this process and its job end.
-
-    A ``timeout_s`` of 0 watches nothing.
-    """
+    """Inside ``with``: without a ``beat`` for ``timeout_s`` seconds the process and its job end."""
 
     def __init__(self, world: World, timeout_s: float) -> None:
         self.world, self.timeout_s = world, timeout_s
@@ -63,16 +60,14 @@ class Watchdog:
         self.store = None
 
     def __enter__(self) -> "Watchdog":
-        if self.timeout_s > 0:
-            self.store = own_store() if self.world.size > 1 else None
-            self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
-            self.thread.start()
+        self.store = own_store() if self.world.size > 1 else None
+        self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
+        self.thread.start()
         return self
 
     def __exit__(self, *_) -> None:
         self.over.set()
-        if self.timeout_s > 0:
-            self.thread.join()
+        self.thread.join()
         if self.store is not None:
             within(STORE_S, self.leave)
 
@@ -83,10 +78,15 @@ class Watchdog:
     def watch(self) -> None:
         """The thread: tells the others how far this rank is, and ends the process in the end."""
         while not self.over.wait(self.pause_s):
-            self.looks += 1
-            within(STORE_S, self.tell)
+            self.look()
             if time.monotonic() - self.last > self.timeout_s and not self.over.is_set():
                 self.end()
+
+    def look(self) -> None:
+        """Let the others know that this process is alive."""
+        self.looks += 1
+        if self.store is not None:
+            within(STORE_S, self.tell)
 
     def sign(self) -> Sign:
         """This rank's."""
@@ -97,9 +97,8 @@ class Watchdog:
 
     def tell(self) -> None:
         """Put this rank's sign into the store."""
-        if self.store is not None:
-            text = json.dumps(dataclasses.asdict(self.sign()))
-            self.store.set(f"watchdog/{self.world.rank}", text)
+        text = json.dumps(dataclasses.asdict(self.sign()))
+        self.store.set(f"watchdog/{self.world.rank}", text)
 
     def leave(self) -> None:
         """Take the sign back: who has come to the end holds nobody up."""
@@ -138,7 +137,9 @@ class Watchdog:
         if self.store is None:
             return own
         before = within(STORE_S, self.hear) or {}
-        time.sleep(2 * self.pause_s)
+        for _ in range(3):  # others may be doing the same: who is silent now is stopped
+            time.sleep(self.pause_s)
+            self.look()
         after = within(STORE_S, self.hear) or {}
         for rank, sign in before.items():
             if rank != self.world.rank and sign == after.get(rank):

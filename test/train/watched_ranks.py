@@ -16,7 +16,7 @@ from espnet2.utils.cli import run_main
 from espnet2.utils.processes import begin_worker
 
 WATCHDOG_S = 6
-HARMED, STEP = 1, 5  # the rank, and the step before which it happens
+STEP = 5  # before it, harm comes to the last rank
 
 
 def change_a_bit(model):
@@ -49,7 +49,7 @@ class HarmfulBatches(TinyBatches):
             collate_fn=lambda batches: batches, worker_init_fn=begin_worker,
         )  # fmt: skip
         for step, batches in enumerate(loader, start):
-            if step == STEP and self.rank == HARMED:
+            if step == STEP and self.rank == self.world - 1:
                 (self.folder / "harmed").touch()
                 HARMS[self.harm](self.model)
             yield batches
