@@ -1,11 +1,14 @@
 """One rank alone, and the number type that ``auto`` stands for."""
 
+import os
+import signal
+
 import pytest
 import torch
 
 from espnet2.train import distributed as ranks
 from espnet2.train.distributed import World, autocast_dtype, joined
-from espnet2.utils.errors import ConfigError
+from espnet2.utils.errors import ConfigError, XeusError
 
 CPU = torch.device("cpu")
 
@@ -39,3 +42,27 @@ def test_auto_is_bfloat16_only_where_the_processor_multiplies_it(monkeypatch, ha
     assert autocast_dtype("auto", CPU) == dtype
     assert autocast_dtype("bfloat16", CPU) == torch.bfloat16
     assert autocast_dtype("float32", CPU) == torch.float32
+
+
+class Deadly(torch.utils.data.Dataset):
+    """Kills the process that reads from it."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, item):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_loader_worker_that_is_killed_is_one_line():
+    batches = torch.utils.data.DataLoader(Deadly(), batch_size=None, num_workers=1)
+    told = (
+        r"^rank 0 of 1 has lost a loader worker: DataLoader worker .* \(was the memory too small\?"
+    )
+    with pytest.raises(XeusError, match=told), joined():
+        list(batches)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="^shapes do not fit$"), joined():
+        raise RuntimeError("shapes do not fit")
