@@ -36,6 +36,7 @@ setup(
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
         "hf": ["transformers>=5"],  # teacher hf: HuBERT, WavLM, wav2vec 2.0, w2v-BERT
+        "wandb": ["wandb>=0.17"],  # use_wandb
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "test": [
             "lhotse>=1.30",

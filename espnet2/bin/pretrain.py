@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--find_batch", action="store_true",
                         help="only find the largest batch that fits on one device")  # fmt: skip
     parser.add_argument("--price", action="store_true",
-                        help="only time 20 steps: days, device-hours and disk of the run")  # fmt: skip
+                        help="only time 20 steps: days and disk of the run")  # fmt: skip
     args = parser.parse_args(argv)
     kwargs = {
         "dump": args.dump.absolute(),

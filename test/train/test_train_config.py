@@ -30,7 +30,7 @@ def test_a_phase_begins_where_the_one_before_ends():
         ({"phases": [{"until": 9}]}, "phases end at step 9, max_steps is 50"),
         (
             {"phases": [{"until": 60}, {}]},
-            r"phases\[1\] begins at step 60, max_steps is 50: it is never reached; drop it or raise",
+            r"phases\[1\] begins at step 60, max_steps is 50: it is never reached; drop",
         ),
         ({"ema_decay": 1.0}, "ema_decay must lie between 0 and 1, got 1.0"),
         ({"spike_ratio": 0.5}, r"spike_ratio must be above 1 \(0 looks for no spike\), got 0.5"),
