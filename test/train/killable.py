@@ -19,7 +19,8 @@ from espnet2.train.pretrain import pretrain
 from espnet2.utils.cli import exit_status
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["espnet2.train.pretrain"])
+# What takes a second to import: the run, torch's optimisers (in their first step), the curves.
+CONTEXT.set_forkserver_preload(["espnet2.train.pretrain", "torch._dynamo", "matplotlib.pyplot"])
 COMPARED = (
     "split", "step", "lr", "loss", "masked_acc", "unmasked_acc", "grad_norm", "skipped",
     "label_entropy", "prediction_entropy", "majority_share", "times_majority",
