@@ -34,6 +34,7 @@ OPTIONAL = {
     "rapidfuzz": "stage 12: error rates",
     "matplotlib": "stages 5, 8 and 13: plots",
     "tensorboard": "stage 8: TensorBoard curves",
+    "wandb": "stage 8: use_wandb",
     "submitit": "--cluster slurm",
     "lhotse": "stage 1: corpora of kind lhotse",
     "transformers": "stages 4 and 5: teacher hf",

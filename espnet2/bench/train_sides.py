@@ -1,7 +1,7 @@
 """A training run that takes turns with others: stopped and continued by signals, read from its log.
 
 Nothing is added to its loop. It writes its log lines to a pipe, and a stopped process (all of its
-group, loaders too) takes no time from whose turn it is. The first interval of a turn holds the
+session, loaders too) takes no time from whose turn it is. The first interval of a turn holds the
 stop and brings the caches back, so it is left out; the clock is the same for every side.
 """
 
@@ -151,17 +151,26 @@ class Run:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the trainer and all that it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def processes(self) -> list[int]:
+        """All of its session: loaders may have a process group of their own."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(folder.name)) == self.process.pid:
+                    found.append(int(folder.name))
+        return found
 
     def peaks(self) -> dict[int, int]:
         """Highest resident size so far of each process, in bytes, by its number."""
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError, ProcessLookupError):
-                if os.getpgid(int(folder.name)) == self.process.pid:
-                    found[int(folder.name)] = high_water(folder / "status")
-        return found
+        sizes = {}
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                sizes[pid] = high_water(Path(f"/proc/{pid}/status"))
+        return sizes
 
     def trainer(self) -> int:
         """The process that trains: the one that grew the most."""

@@ -17,6 +17,7 @@ that ESPnet lacks, it and the zip are left out and the log says why. export.json
 import os
 import shlex
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from espnet2.utils.cli import run_main, step_parser
@@ -33,6 +34,14 @@ FILES = (
 
 def main(argv: list[str] | None = None) -> int:
     """Export one experiment."""
+    args = parse(argv)
+    return run_units(
+        [export_unit(args, command_line(sys.argv[1:] if argv is None else argv))], args
+    )
+
+
+def parse(argv: list[str] | None) -> Namespace:
+    """The options."""
     parser = step_parser(__doc__)
     parser.add_argument("--dump", type=Path, default=Path("dump"),
                         help="its valid set gives the utterance to compare on, its train set the "
@@ -41,23 +50,26 @@ def main(argv: list[str] | None = None) -> int:
                         "corpora's licences")  # fmt: skip
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def export_unit(args: Namespace, command: str) -> Unit:
+    """The whole stage; done again where the run, its data or what is known of it changed."""
     config = load_section(args.conf, "export", args.set)
     exp, dump, out = (path.absolute() for path in (args.exp, args.dump, args.out))
     data = args.data.absolute() if args.data else None
     known = [exp / "provenance.json", dump / "train/index.json", dump / "train/plan/plan.json"]
     known += sorted(data.glob("*/corpus.json")) if data else []
-    unit = Unit(
+    return Unit(
         name="export",
         entry="espnet2.train.export.stage:export",
         kwargs={"exp": exp, "dump": dump, "out": out, "config": config, "data": data,
-                "command": command_line(sys.argv[1:] if argv is None else argv)},
+                "command": command},
         marker=out / ".export.done",
         inputs=[exp / "config.yaml", exp / "summary.json", *filter(Path.is_file, known)],
         options=config,
         outputs=[out / name for name in FILES],
     )  # fmt: skip
-    return run_units([unit], args)
 
 
 def command_line(argv: list[str]) -> str:

@@ -213,7 +213,7 @@ class PretrainBatches:
             worker_init_fn=begin_worker,
         )
         for batches in loader:
-            if isinstance(batches, XeusError):
+            if isinstance(batches, Exception):
                 raise batches
             yield batches
 
@@ -230,12 +230,12 @@ class Steps(Dataset):
     def __len__(self) -> int:
         return max(self.stop - self.start, 0)
 
-    def __getitem__(self, item: int) -> list[Batch] | XeusError:
+    def __getitem__(self, item: int) -> list[Batch] | XeusError | OSError:
         if not 0 <= item < len(self):
             raise IndexError(f"step {item} of {len(self)}")
         try:
             return self.batches.batch(self.start + item)
-        except XeusError as error:
+        except (XeusError, OSError) as error:
             return error
 
 

@@ -22,7 +22,8 @@ from espnet2.utils.errors import ConfigError
 
 CHILD = """
 import json, subprocess, sys, time
-loader = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+spin = [sys.executable, "-c", "while True: pass"]
+loader = subprocess.Popen(spin, process_group=0)
 for step in range(2, 2000, 2):
     time.sleep(0.05)
     with open(sys.argv[1], "a") as file:
@@ -33,7 +34,8 @@ for step in range(2, 2000, 2):
 
 @pytest.fixture
 def run(tmp_path):
-    """A process that logs an interval of two steps every 50 ms, with a loader that spins."""
+    """A process that logs an interval of two steps every 50 ms, with a loader that spins in a
+    process group of its own."""
     words = ["-c", CHILD, str(tmp_path / "metrics.jsonl")]
     with Run("a run", Path(sys.executable), words, tmp_path) as run:
         yield run

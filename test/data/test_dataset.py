@@ -271,6 +271,13 @@ def test_a_plan_of_another_index_is_refused(dump):
     )
 
 
+class BadDisk:
+    """Clips whose reader fails where no row can stand in."""
+
+    def key(self, row):
+        raise OSError(5, "Input/output error", "/a/file")
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_goes_wrong_in_a_worker_is_the_same_one_line(dump, workers):
     batches = open_batches(dump, MixConfig(noise_prob=0.1, rir_prob=0))
@@ -278,6 +285,10 @@ def test_what_goes_wrong_in_a_worker_is_the_same_one_line(dump, workers):
     with pytest.raises(ConfigError) as refused:
         list(batches.loader(5, 7, workers))
     assert str(refused.value) == "noise_prob is 0.1 at step 5 without a noise bank"
+    batches.config, batches.clips = CLEAN, BadDisk()
+    with pytest.raises(OSError, match="Input/output error") as failed:
+        list(batches.loader(5, 7, workers))
+    assert (failed.value.errno, failed.value.filename) == (5, "/a/file")
 
 
 def test_an_empty_range_of_steps_loads_nothing(dump):

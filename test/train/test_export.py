@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from espnet2.train.export.stage import export
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.files import read_json, sha256_file, write_json
+from espnet2.utils.units import is_done
 
 WEIGHTS = {
     "xeus_checkpoint_old.pth", "xeus_checkpoint_new.pth", "model.safetensors",
@@ -131,6 +134,25 @@ def test_an_export_made_again_has_the_same_bytes(run, dump, exported, tmp_path):
     again = export(run, dump, tmp_path, {"average_last": 2})
     assert again == read_json(exported / "export.json")
     assert (tmp_path / "hf/model.safetensors").samefile(tmp_path / "model.safetensors")
+
+
+def test_an_export_that_was_killed_is_made_again_and_leaves_nothing_behind(
+    run, dump, exported, tmp_path
+):
+    code = f"""
+from pathlib import Path
+from espnet2.train.export.stage import export
+while True:
+    export(Path({str(run)!r}), Path({str(dump)!r}), Path({str(tmp_path)!r}), {{"average_last": 2}})
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
+        while not (tmp_path / ".unpacked").exists():  # the zip is being read back
+            assert process.poll() is None
+        process.kill()
+    again = export(run, dump, tmp_path, {"average_last": 2})
+    assert again == read_json(exported / "export.json")
+    names = [sorted(p.name for p in folder.rglob("*")) for folder in (tmp_path, exported)]
+    assert names[0] == names[1]
 
 
 def test_another_licence_changes_the_card_and_not_what_decides_features(run, dump, tmp_path):
@@ -251,20 +273,19 @@ def test_settings_that_cannot_be_used_are_one_sentence(dump, tmp_path, config, m
 def test_the_command_is_done_once_and_again_where_a_corpus_changed(run, dump, tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text("export: {average_last: 1}\n")
     write_json(tmp_path / "data/toy/corpus.json", {"licence": "CC0"})
-    arguments = [
+    words = [
         "--conf", tmp_path / "recipe.yaml", "--dump", dump, "--data", tmp_path / "data",
         "--exp", run, "--out", tmp_path / "out", "--log_dir", tmp_path / "log",
     ]  # fmt: skip
-
-    def card():
-        assert command.main([str(word) for word in arguments]) == 0
-        return (tmp_path / "out/hf/README.md").read_text()
-
-    assert "| toy | 0.0016 | 12 | CC0 | not stated |" in card()
-    assert f"python3 -m espnet2.bin.export --conf {tmp_path}/recipe.yaml" in card()
+    arguments = [str(word) for word in words]
+    assert command.main(arguments) == 0
+    card = (tmp_path / "out/hf/README.md").read_text()
+    assert "| toy | 0.0016 | 12 | CC0 | not stated |" in card
+    assert f"python3 -m espnet2.bin.export --conf {tmp_path}/recipe.yaml" in card
+    assert command.main(arguments) == 0
     assert "up to date (1 unit)" in capsys.readouterr().err
-    write_json(tmp_path / "data/toy/corpus.json", {"licence": "MIT"})
-    assert "| toy | 0.0016 | 12 | MIT | not stated |" in card()
+    write_json(tmp_path / "data/toy/corpus.json", {"licence": "CC BY 4.0"})
+    assert not is_done(command.export_unit(command.parse(arguments), "another command"))
 
 
 def test_paths_in_the_repository_are_told_relative_to_the_folder():

@@ -1,5 +1,6 @@
 """The model card: what is known of the run, and the words "not stated" where something is not."""
 
+import re
 from typing import Any
 
 import yaml
@@ -68,7 +69,7 @@ def front_matter(facts: Facts) -> dict[str, Any]:
 
 def is_hub_id(source: str) -> bool:
     """Whether a corpus's source is ``owner/name`` of a Hugging Face data set, not an address."""
-    return source.count("/") == 1 and ":" not in source and " " not in source
+    return re.fullmatch(r"[\w-]+/[\w.-]+", source) is not None
 
 
 def introduction(facts: Facts) -> str:
@@ -78,7 +79,8 @@ def introduction(facts: Facts) -> str:
     shape = f": {counted(blocks, 'E-Branchformer block')}, {width} wide" if blocks and width else ""
     own = " The waveform is normalised inside the model." if frontend.get("normalize_audio") else ""
     return (
-        f"A speech encoder of {facts.parameters:,} parameters{shape}. It turns 16 kHz speech into "
+        f"A speech encoder of {facts.parameters:,} parameters, the heads of its pre-training "
+        f"included{shape}. It turns 16 kHz speech into "
         f"50 vectors a second.{own} It was pre-trained with masked prediction of pseudo-labels, "
         f"by the recipe of [XEUS]({PAPER})."
     )
@@ -92,7 +94,8 @@ def use(facts: Facts) -> str:
 def data_section(facts: Facts) -> list[str]:
     """Totals, a table of the corpora and one of the languages."""
     if facts.hours is None:
-        return [f"{NOT_STATED.capitalize()}: the training set's index was not there at the export."]
+        missing = "the index that it was trained on was not there at the export."
+        return [f"{NOT_STATED.capitalize()}: {missing}"]
     total, corpora, languages = (facts.hours[key] for key in ("total", "corpora", "languages"))
     rows = [
         (
@@ -147,12 +150,24 @@ def training_rows(facts: Facts) -> list[str]:
         optim
         and f"optimiser: {trained.get('optim')}, peak learning rate {optim['lr']:g}, "
         f"schedule {trained.get('scheduler') or 'constant'}",
+        augmentation(trained.get("phases") or []),
         trained.get("train_dtype") and f"arithmetic: {trained['train_dtype']}",
         f"hardware: {hardware(facts)}",
         provenance.get("time") and f"finished: {provenance['time']}",
         provenance and f"software: {', '.join(versions(provenance))}",
     ]
     return [row for row in rows if row]
+
+
+def augmentation(phases: list[dict[str, Any]]) -> str:
+    """What was added to the audio, in the phase with most of it."""
+    noise, rooms = (
+        max((phase.get(key, 0) for phase in phases), default=0)
+        for key in ("noise_prob", "rir_prob")
+    )
+    added = [f"noise or another voice in {noise:.0%}"] if noise else []
+    added += [f"reverberation of {rooms:.0%}"] if rooms else []
+    return f"augmentation: {' and '.join(added)} of the utterances at most" if added else ""
 
 
 def passes(facts: Facts, step: int) -> str:
@@ -190,7 +205,7 @@ def validation_section(facts: Facts) -> list[str]:
         "unmasked_acc": "accuracy on visible frames",
         "majority_share": "accuracy of always the most frequent label",
     }
-    rows = [(text, f"{row[key]:.4f}") for key, text in shown.items() if key in row]
+    rows = [(text, f"{row[key]:.4f}") for key, text in shown.items() if row.get(key) is not None]
     if not rows:
         return [f"{NOT_STATED.capitalize()}: the run has no row of validation."]
     return [

@@ -10,7 +10,7 @@ from espnet2.data.index.selection import Selection, tally
 from espnet2.data.plan.plan import Plan
 from espnet2.train.export.config import ExportConfig
 from espnet2.utils.config import load_yaml
-from espnet2.utils.files import read_json
+from espnet2.utils.files import read_json, sha256_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def hours_of(folder: Path, trained: dict[str, Any]) -> dict[str, Any] | None:
 
 def plan_of(folder: Path, trained: dict[str, Any]) -> Plan | None:
     """The plan, if it is the one that the run was trained by."""
-    if not (folder / "plan.json").is_file():
+    path = folder / "plan.json"
+    if not path.is_file() or sha256_file(path) != trained.get("plan"):
         return None
-    plan = Plan.open(folder)
-    return plan if plan.buckets and plan.fingerprint == trained.get("plan") else None
+    return Plan.open(folder)
