@@ -35,7 +35,7 @@ NEVER = 10**6  # steps: no checkpoint and no validation before
 LEARNING_RATE, WARMUP_STEPS, GRAD_CLIP = 3e-4, 32_000, 10.0  # XEUS's
 BANK = BankConfig(num_coloured=10, num_babble=10, num_rirs=20)
 FULL = Size(
-    batch=2, audio_s=10, width=192, blocks=4, units=768, channels=128, classes=500,
+    batch=4, audio_s=10, width=192, blocks=4, units=768, channels=128, classes=500,
     masks=0, mask_frames=0,
 )  # fmt: skip
 TINY = Size(

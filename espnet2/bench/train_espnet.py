@@ -27,7 +27,7 @@ from espnet2.bench.train_data import (
     our_section,
     peer_command,
 )
-from espnet2.bench.train_sides import Run, Turn
+from espnet2.bench.train_sides import Memory, Run, Turn
 from espnet2.data.augment import MixConfig
 from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.factory import build_model
@@ -35,15 +35,15 @@ from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.logs import log
 
-LOG_INTERVAL = 2  # steps, on every side
-TIMED = 1  # intervals of a turn
-WARM_UP = 2  # intervals before the first turn
+LOG_INTERVAL = 1  # steps, on every side
+TIMED = 2  # steps of a turn
+WARM_UP = 2  # steps before the first turn
 BATCHES = 20  # different ones; then the audio comes again
 MEBI = 2**20
 ROUNDING = 0.01  # of the number of parameters that the peer prints
 OURS, PEER, BF16 = "ours", "peer", "bfloat16"
 Rounds = list[dict[str, Turn]]  # by side
-Peaks = dict[str, tuple[int, int]]  # by side: bytes of the training process, and of all
+Peaks = dict[str, Memory]  # by side
 
 
 def espnet_tables(args: argparse.Namespace, scratch: Path) -> list[Table]:
@@ -66,8 +66,7 @@ def compare(args: argparse.Namespace, audio: TrainSet, is_augmented: bool) -> Ta
         for number in range(1, args.rounds + 1):
             log(f"training, {what}: round {number} of {args.rounds}")
             rounds.append({name: run.turn(TIMED) for name, run in runs.items()})
-        peaks = {name: (run.peaks()[run.trainer()], sum(run.peaks().values()))
-                 for name, run in runs.items()}  # fmt: skip
+        peaks = {name: run.memory() for name, run in runs.items()}
     peer = peer_name(python)
     return Table(
         title=f"Training beside {peer}{', tiny' if args.tiny else ''}: {what}, one CPU thread",
@@ -127,19 +126,20 @@ def rows(audio: TrainSet, rounds: Rounds, peaks: Peaks) -> Iterator[tuple[str, .
     step_s = audio.size.batch * audio.size.audio_s
     yield speed_row("steps a second", rounds, OURS, 1.0, "")
     yield speed_row("audio a second", rounds, OURS, step_s, " s")
-    yield memory_row("peak memory, with loader and launcher", peaks, OURS, 1)
-    yield memory_row("peak memory, training process", peaks, OURS, 0)
+    yield memory_row("peak memory, shared pages once", peaks, OURS, "once")
+    yield memory_row("peak memory, training process", peaks, OURS, "trainer")
+    yield memory_row("peak memory, all processes added up", peaks, OURS, "added_up")
     yield wait_row("waiting for data", rounds, OURS)
     if BF16 in peaks:
         label = "ours in bfloat16 (AMX): "
         yield speed_row(f"{label}steps a second", rounds, BF16, 1.0, "")
-        yield memory_row(f"{label}peak memory", peaks, BF16, 1)
+        yield memory_row(f"{label}peak memory", peaks, BF16, "once")
         yield wait_row(f"{label}waiting for data", rounds, BF16)
 
 
-def memory_row(what: str, peaks: Peaks, name: str, place: int) -> tuple[str, ...]:
+def memory_row(what: str, peaks: Peaks, name: str, key: str) -> tuple[str, ...]:
     """A row of memory, and ours as a share of the peer's."""
-    ours, peer = peaks[name][place], peaks[PEER][place]
+    ours, peer = getattr(peaks[name], key), getattr(peaks[PEER], key)
     cells = (f"{size / MEBI:,.0f} MiB" for size in (ours, peer))
     return what, *cells, f"{ours / peer:.2f} of it", "–"
 
@@ -188,10 +188,14 @@ def notes(audio: TrainSet, rounds: Rounds, peer: str, is_augmented: bool) -> Ite
             f"{mixing.rir_prob:g}, from the same clips."
         )
     yield (
-        f"Medians of {len(rounds)} rounds in which the sides take turns of {TIMED * LOG_INTERVAL} "
-        f"steps, after {LOG_INTERVAL} that are not timed; each logs every {LOG_INTERVAL} steps; a "
-        "ratio is taken within its round. Peak memory: highest resident sizes, added up over the "
-        "processes."
+        f"Medians of {len(rounds)} rounds in which the sides take turns of {TIMED} steps, after "
+        "one that is not timed; every step is logged on either side; a "
+        "ratio is taken within its round."
+    )
+    yield (
+        "Peak memory: highest resident size of the training process, then with the pages that "
+        "loader and launcher share with nobody, then all resident sizes added up, in which the "
+        "libraries of a forked loader count again."
     )
     turns = [turn for each in rounds for turn in each.values()]
     wall_s, cpu_s = (sum(getattr(turn, key) for turn in turns) for key in ("seconds", "cpu_s"))

@@ -40,7 +40,7 @@ def rank_tables(args: argparse.Namespace, scratch: Path) -> list[Table]:
         ConfigError: a run fails.
     """
     log("laying out the speech")
-    size = TINY if args.tiny else dataclasses.replace(FULL, audio_s=5)
+    size = TINY if args.tiny else dataclasses.replace(FULL, batch=MOST, audio_s=5)
     audio = make_set(args, scratch, size, BATCHES)
     rounds: Speeds = []
     for number in range(1, args.rounds + 1):

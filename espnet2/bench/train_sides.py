@@ -59,6 +59,20 @@ class Turn:
     """Processor time of the training process."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Most memory of a run, in bytes."""
+
+    trainer: int
+    """Resident in the training process."""
+
+    once: int
+    """That, and what its loader and launcher have for themselves: no page counts twice."""
+
+    added_up: int
+    """Resident in all processes, with what they share counted in each."""
+
+
 class Run:
     """One side's trainer, started and warmed up by ``begin``; a context manager.
 
@@ -164,6 +178,14 @@ class Run:
                     found.append(int(folder.name))
         return found
 
+    def memory(self) -> Memory:
+        """Highest resident sizes so far; private pages of loaders as they are now."""
+        peaks, trainer = self.peaks(), self.trainer()
+        others = sum(private_bytes(pid) for pid in peaks if pid != trainer)
+        return Memory(
+            trainer=peaks[trainer], once=peaks[trainer] + others, added_up=sum(peaks.values())
+        )
+
     def peaks(self) -> dict[int, int]:
         """Highest resident size so far of each process, in bytes, by its number."""
         sizes = {}
@@ -190,6 +212,14 @@ def high_water(status: Path) -> int:
     for line in status.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
+    return 0
+
+
+def private_bytes(process: int) -> int:
+    """Resident memory that a process shares with no other; 0 of one that has ended."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
     return 0
 
 

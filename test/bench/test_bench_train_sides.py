@@ -17,7 +17,7 @@ from espnet2.bench.train_espnet import (
 from espnet2.bench.train_ranks import VARIANTS
 from espnet2.bench.train_ranks import rows as rank_rows
 from espnet2.bench.train_resume import saving_rows
-from espnet2.bench.train_sides import PEER_LINE, Run, Turn, peers
+from espnet2.bench.train_sides import PEER_LINE, Memory, Run, Turn, peers
 from espnet2.utils.errors import ConfigError
 
 CHILD = """
@@ -60,6 +60,9 @@ def test_a_run_works_in_its_turn_only(run):
     assert 0.1 <= turn.seconds < 1.0  # not the time in which it stood still
     assert turn.data_wait == pytest.approx(0.25)
     assert len(run.peaks()) == 2
+    memory = run.memory()
+    assert memory.trainer == max(run.peaks().values())
+    assert memory.trainer < memory.once < memory.added_up == sum(run.peaks().values())
 
 
 def test_nothing_of_a_run_is_left_behind(tmp_path):
@@ -120,8 +123,17 @@ def test_speed_memory_and_waiting_are_told_beside_the_peers():
         "steps a second", "2", "0.5", "4.00 × as fast", "3.00 to 4.00",
     )  # fmt: skip
     assert speed_row("audio a second", rounds, OURS, 20.0, " s")[1:3] == ("40 s", "10 s")
-    peaks = {OURS: (2**20, 2**21), PEER: (2**22, 2**23)}
-    assert memory_row("memory", peaks, OURS, 1) == ("memory", "2 MiB", "8 MiB", "0.25 of it", "–")
+    peaks = {
+        OURS: Memory(trainer=2**20, once=2**21, added_up=2**22),
+        PEER: Memory(trainer=2**22, once=2**23, added_up=2**23),
+    }
+    assert memory_row("memory", peaks, OURS, "once") == (
+        "memory",
+        "2 MiB",
+        "8 MiB",
+        "0.25 of it",
+        "–",
+    )
     assert wait_row("waiting", rounds, OURS) == (
         "waiting", "2.0%", "2.0%", "–", "1.0% to 3.0%, 2.0% to 4.0%",
     )  # fmt: skip
