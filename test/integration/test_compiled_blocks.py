@@ -9,6 +9,8 @@ from espnet2.data.frames import num_frames
 from espnet2.ssl.config import SSLModelConfig
 from espnet2.ssl.factory import build_model
 
+pytestmark = pytest.mark.integration
+
 MODEL = {
     "frontend": "wav2vec_cnn",
     "frontend_conf": {"shapes": [[8, 40, 20], [8, 7, 4], [8, 4, 4]]},
@@ -51,6 +53,8 @@ def test_compiled_blocks_give_the_same_gradient(for_any_length, graphs):
     compiled.load_state_dict(plain.state_dict())
     compiled.compile_blocks(for_any_length=for_any_length)
     for samples in (6400, 8000, 6400):
-        torch.testing.assert_close(gradient(compiled, samples), gradient(plain, samples))
+        theirs = gradient(plain, samples)
+        difference = (gradient(compiled, samples) - theirs).abs().max() / theirs.abs().max()
+        assert difference < 1e-5  # sums in another order
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs
     assert list(compiled.state_dict()) == list(plain.state_dict())
