@@ -67,8 +67,6 @@ def train(
         )
         if world.size > 1:
             reporter.clock.exposed_s = trainer.parallel.exposed_s
-        if world.size > 1:
-            reporter.clock.exposed_s = trainer.parallel.exposed_s
         with StopSignal() as stop, Watchdog(world, config.watchdog_s) as watchdog:
             run = Run(trainer, batches, valid, snapshots, reporter, guards, stop, watchdog)
             run.to_the_end()
