@@ -274,7 +274,7 @@ def test_a_plan_of_another_index_is_refused(dump):
 class BadDisk:
     """Clips whose reader fails where no row can stand in."""
 
-    def key(self, row):
+    def clip(self, row):
         raise OSError(5, "Input/output error", "/a/file")
 
 
