@@ -7,7 +7,7 @@ from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.ssl.interop import undrawn_model
 from espnet2.train.average import average, best_checkpoints, last_checkpoints
-from espnet2.train.checkpoint import STEP_FILE, load_model_state
+from espnet2.train.checkpoint import STEP_FILE, refuse_other_model
 from espnet2.train.export.config import ExportConfig
 
 
@@ -28,5 +28,7 @@ def averaged_model(trained: dict[str, Any], paths: list[Path]) -> ESPnetSSLModel
     Raises CheckpointError where a checkpoint is of another model.
     """
     model = undrawn_model(SSLModelConfig.from_espnet(model_keys(trained)[0], "config.yaml"))
-    load_model_state(model, average(paths), paths[-1])
+    state = average(paths)
+    refuse_other_model(model, state, paths[-1])
+    model.load_state_dict(state, assign=True)  # not copied
     return model.eval()
