@@ -151,5 +151,6 @@ def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:
     if not interval:
         raise ConfigError(f"{where}: valid_interval_steps must be at least 1: dev picks the model")
     data["intermediate_interval_steps"] = interval
+    data["keep_nbest_models"] = 0  # the best of these copies are averaged
     data["valid_batches"] = valid_batches
     return train_config(data, where)

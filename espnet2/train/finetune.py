@@ -157,7 +157,8 @@ def average_best(out: Path, count: int) -> float:
         raise DataError(f"{out} has no validated checkpoint; set valid_interval_steps")
     paths = [step_path(out / "intermediate", step) for step in sorted(best)]
     save_tensors(out / "model.pth", {"model": average(paths), "steps": sorted(best)})
-    for path in set((out / "intermediate").glob("step_*.pth")) - set(paths):
-        path.unlink()
+    for path in (out / "intermediate").glob("step_*"):
+        if path.with_suffix(".pth") not in paths:
+            path.unlink()
     log(f"{out}: averaged steps {sorted(best)}, lowest dev loss {losses[best[0]]:.3f}")
     return losses[best[0]]

@@ -124,6 +124,9 @@ def test_the_model_is_the_mean_of_the_checkpoints_best_on_dev(source, tmp_path):
     kept = saved_steps(tmp_path / "cell/intermediate")
     assert load_tensors(tmp_path / "cell/model.pth")["steps"] == kept
     assert len(kept) == 2
+    names = [path.name for path in (tmp_path / "cell/intermediate").iterdir()]
+    assert sorted(names) == [f"step_{step:07d}.{kind}" for step in kept for kind in ("json", "pth")]
+    assert not (tmp_path / "cell/best").exists()
     copies = [
         load_tensors(tmp_path / f"cell/intermediate/step_{step:07d}.pth")["model"] for step in kept
     ]
