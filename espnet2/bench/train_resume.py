@@ -90,8 +90,13 @@ def saving_rows(rounds: Rounds) -> Iterator[tuple[str, ...]]:
 
 def row(what: str, values: list[float] | tuple[float, ...], scale: float, unit: str) -> tuple:
     """Median, lowest and highest."""
-    low, middle, high = (f"{scale * f(values):,.3g}" for f in (min, median, max))
+    low, middle, high = (figure(scale * f(values)) for f in (min, median, max))
     return what, f"{middle} {unit}", f"{low} to {high}"
+
+
+def figure(value: float) -> str:
+    """Three digits, and all of a larger number's."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def notes(audio: TrainSet, count: int, parameters: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pytest
 from espnet2.bench.train_espnet import (
     OURS,
     PEER,
+    cpu_row,
     memory_row,
     speed_row,
     wait_row,
@@ -123,6 +124,9 @@ def test_speed_memory_and_waiting_are_told_beside_the_peers():
         "steps a second", "2", "0.5", "4.00 × as fast", "3.00 to 4.00",
     )  # fmt: skip
     assert speed_row("audio a second", rounds, OURS, 20.0, " s")[1:3] == ("40 s", "10 s")
+    assert cpu_row("processor", rounds, OURS) == (
+        "processor", "0.50 s", "2.00 s", "0.25 of it", "0.25 to 0.33",
+    )  # fmt: skip
     peaks = {
         OURS: Memory(trainer=2**20, once=2**21, added_up=2**22),
         PEER: Memory(trainer=2**22, once=2**23, added_up=2**23),
@@ -142,11 +146,11 @@ def test_speed_memory_and_waiting_are_told_beside_the_peers():
 def test_what_saving_costs_is_told_beside_steps_that_save_nothing():
     ways = {
         "none": {"loop_s": 1.0, "held_s": 0.0},
-        "inline": {"loop_s": 1.5, "held_s": 0.4},
+        "inline": {"loop_s": 3.0, "held_s": 0.4},
         "thread": {"loop_s": 1.1, "held_s": 0.04},
     }
     cells = [row[1] for row in saving_rows([ways])]
-    assert cells == ["400 ms", "40 ms", "10 %", "500 ms", "100 ms"]
+    assert cells == ["400 ms", "40 ms", "10 %", "2,000 ms", "100 ms"]
 
 
 def test_ranks_are_compared_within_their_round():
