@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
 # Is a model that was pre-trained with noise and rooms better in noise and in rooms?
 #
-# Usage: local/noise_arms.sh [--arms "clean paper late heavy"] [--seeds 3] [--probes 1]
+# Usage: local/noise_arms.sh [--arms "clean paper late"] [--seeds 3] [--probes 1]
 #                            [--expdir exp/noise_arms] [--nj N] [--ngpu N] [--dry_run]
 #
 #   --arms NAMES   ways to pre-train, the first is what the others are compared with:
 #                  clean   no augmentation
 #                  paper   noise 0.2, rooms 0.3 after the easier start (arXiv 2407.00837)
 #                  late    noise 0.1, rooms 0.1 for the last 800 steps
-#                  heavy   noise 0.8, rooms 0.8 after the easier start; noise of up to the whole
-#                          utterance, speech in one of ten
 #   --seeds N      pre-trainings of each, with seeds 1 to N (default 3)
 #   --probes N     probes of each pre-training, with seeds 1 to N (default 1)
 #
@@ -20,7 +18,7 @@
 # shellcheck source=../../../../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../../../utils/recipe.sh"
 
-arms='clean paper late heavy' seeds=3 probes=1 expdir=exp/noise_arms nj=$(nproc) ngpu=0
+arms='clean paper late' seeds=3 probes=1 expdir=exp/noise_arms nj=$(nproc) ngpu=0
 options=(arms seeds probes expdir nj ngpu)
 numbers=(seeds probes nj ngpu)
 parse_options "$@"
@@ -33,21 +31,19 @@ declare -A phases=(
   [clean]="${easy}, {mask_prob: 0.8}"
   [paper]="${easy}, {mask_prob: 0.8, noise_prob: 0.2, rir_prob: 0.3}"
   [late]="${easy}, {until: 1900, mask_prob: 0.8}, {mask_prob: 0.8, noise_prob: 0.1, rir_prob: 0.1}"
-  [heavy]="${easy}, {mask_prob: 0.8, noise_prob: 0.8, rir_prob: 0.8}"
 )
-declare -A mix=([heavy]='speech_share: 0.1, max_mixed_share: 1.0')
 read -ra names <<< "${arms}"
 ((${#names[@]} > 0)) || usage_error "--arms names no arm"
 for arm in "${names[@]}"; do
   [[ -n ${phases[${arm}]:-} ]] ||
-    usage_error "--arms takes clean, paper, late and heavy, got '${arm}'"
+    usage_error "--arms takes clean, paper and late, got '${arm}'"
 done
 encoders='fbank: {kind: fbank}'
 for ((seed = 1; seed <= seeds; seed++)); do
   for arm in "${names[@]}"; do
     exp=${expdir}/${arm}_s${seed}
     ./run.sh --stage 8 --stop_stage 9 --expdir "${exp}" "${same[@]}" --set seed="${seed}" \
-      --set "pretrain.phases=[${phases[${arm}]}]" --set "pretrain.mix={${mix[${arm}]:-}}"
+      --set "pretrain.phases=[${phases[${arm}]}]"
     encoders+=", ${arm}_s${seed}: {kind: export, path: ${exp}/ssl_mini/export}"
   done
   first=${expdir}/${names[0]}_s1/ssl_mini/export
