@@ -91,9 +91,11 @@ def test_a_question_to_stage_8_ends_there(question):
         "plan", "pretrain",
     ]  # fmt: skip
     assert commands[1].split()[-1] == question
-    late = drive("--dry_run", "--stage", "9", question)
-    assert late.returncode == 2
-    assert "--find_batch and --price belong to stage 8" in late.stderr
+    for elsewhere in (("--stage", "9"), ("--stop_stage", "7")):
+        result = drive("--dry_run", *elsewhere, question)
+        assert result.returncode == 2
+        assert "--find_batch and --price belong to stage 8" in result.stderr
+        assert result.stdout == ""
 
 
 def test_it_works_from_any_directory_and_under_a_path_with_spaces(tmp_path):

@@ -50,8 +50,10 @@ flags+=(find_batch price)
 stages=(data format combine kmeans label augment plan pretrain export superb_data finetune score
   report)
 parse_options "$@"
-if [[ ${find_batch} == true || ${price} == true ]]; then stop_stage=8; fi # there is no model yet
-((stage <= stop_stage)) || usage_error "--find_batch and --price belong to stage 8"
+if [[ ${find_batch} == true || ${price} == true ]]; then
+  ((stage <= 8 && stop_stage >= 8)) || usage_error "--find_batch and --price belong to stage 8"
+  stop_stage=8 # there is no model yet
+fi
 ((nj > 0)) || usage_error "--nj must be at least 1"
 if [[ ${cluster} != local && ! -f ${repository}/conf/cluster/${cluster}.yaml ]]; then
   [[ -f ${cluster} ]] ||
