@@ -1,4 +1,4 @@
-"""Stage 9: average a run's checkpoints and write the model in every form that others read.
+r"""Stage 9: average a run's checkpoints and write the model in every form that others read.
 
 python3 -m espnet2.bin.export --conf conf/mini.yaml --dump dump --exp exp/ssl_mini \
     --out exp/ssl_mini/export

@@ -1,11 +1,13 @@
-"""Stage 8: pre-train a model on planned batches and their labels.
+r"""Stage 8: pre-train a model on planned batches and their labels.
 
 python3 -m espnet2.bin.pretrain --conf conf/mini.yaml --dump dump --labels_tag mini \
     --exp exp/ssl_mini --ranks 2
 
-Writes EXP/{config.yaml,metrics.jsonl,summary.json,train.log}, EXP/plots, EXP/checkpoints (the last
-few, to resume from) and EXP/intermediate (the model alone, all kept). A second start resumes from
-the newest checkpoint. SIGTERM saves one and ends with status 1; start again to go on.
+Writes EXP/{config.yaml,metrics.jsonl,languages.tsv,summary.json,train.log}, EXP/plots,
+EXP/checkpoints (the last few, to resume from), EXP/intermediate (the model alone, all kept) and
+EXP/best (of lowest validation loss); where there is something to tell also EXP/alarms.tsv,
+EXP/skipped and EXP/unreadable. A second start resumes from the newest checkpoint. SIGTERM, SIGUSR1
+or Ctrl-C saves one and ends with status 1; start again to go on.
 Under torchrun, or srun with several tasks, this process is one rank of that job. On a cluster the
 job has the ``nodes`` of its YAML, with ``--ranks`` ranks on each, and returns to the queue when its
 time is up.
