@@ -27,6 +27,8 @@ from espnet2.utils.errors import TrainingError
 from espnet2.utils.files import sync, write_json
 from espnet2.utils.logs import log
 
+NOT_WRITTEN_AGAIN = ("metrics.jsonl", "languages.jsonl")  # their rows, by a run that is resumed
+
 
 class Snapshots:
     """Checkpoints of one experiment.
@@ -193,8 +195,9 @@ class Snapshots:
             save_tensors(step_path(self.intermediate, step), model)
             write_json(rows_path(self.intermediate, step), {"step": step, **state["rows"]})
         if "checkpoints" in folders:
-            if (metrics := self.exp_dir / "metrics.jsonl").is_file():
-                sync(metrics)  # rows that a resumed run does not write again
+            for name in NOT_WRITTEN_AGAIN:
+                if (rows := self.exp_dir / name).is_file():
+                    sync(rows)
             save_tensors(step_path(self.checkpoints, step), state)
             keep_newest(self.checkpoints, step, self.trainer.config.keep_checkpoints)
 

@@ -1,6 +1,7 @@
 """Checkpoints are whole or refused, and old ones go only when newer ones are good."""
 
 import errno
+import os
 import resource
 
 import pytest
@@ -41,6 +42,20 @@ def test_a_saved_state_comes_back(tmp_path):
     assert state["step"] == 7
     assert state["w"].tolist() == list(range(100))
     assert [path.name for path in tmp_path.iterdir()] == ["step_0000007.pth"]
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def fsync(descriptor):
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), saved_steps(tmp_path)))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save_steps(tmp_path, 7)
+    [(name, steps)] = synced
+    assert name.startswith(f"{tmp_path}/.step_0000007.pth.")
+    assert steps == []
 
 
 def test_a_cut_checkpoint_falls_back_to_the_one_before(tmp_path, capsys):

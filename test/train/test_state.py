@@ -1,6 +1,7 @@
 """What a run leaves: complete states, models with their rows, the best ones, and the way back."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -61,6 +62,22 @@ def test_an_intermediate_model_carries_its_rows_inside_and_beside(tmp_path):
         assert inside["rows"] == {"train": beside["train"], "valid": beside["valid"]}
         assert "optimizer" not in inside
     assert_same(inside["model"], load_tensors(step_path(tmp_path / "checkpoints", 12))["model"])
+
+
+def test_rows_are_on_the_disk_before_the_checkpoint_that_does_not_make_them_again(
+    tmp_path, monkeypatch
+):
+    synced, sync = [], os.fsync
+
+    def fsync(descriptor):
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run_tiny(tmp_path, ALONE, tiny_config(max_steps=3, intermediate_interval_steps=9))
+    kinds = [name.lstrip(".").split(".")[0] for name in synced]
+    last = max(i for i, kind in enumerate(kinds) if kind == "step_0000003")
+    assert kinds[last - 2 : last] == ["metrics", "languages"]
 
 
 def test_rows_of_earlier_steps_come_back_with_the_checkpoint(tmp_path):
