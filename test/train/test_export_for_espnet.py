@@ -5,10 +5,14 @@ import zipfile
 import pytest
 import torch
 import yaml
-from tiny_dump import MODEL
+from tiny_dump import MODEL, make_dump
+from tiny_run import make_run
 
+from espnet2.train.checkpoint import load_tensors, save_tensors
+from espnet2.train.export import espnet_zip
 from espnet2.train.export.espnet_zip import pack, unpack
 from espnet2.train.export.layouts import exported_config, save_new_config
+from espnet2.train.export.stage import export
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError
 
@@ -77,6 +81,22 @@ def test_a_zip_whose_meta_yaml_names_another_file_is_refused(packed, tmp_path):
         new.writestr("exp/ssl a/config.yaml", "")
     with pytest.raises(CheckpointError, match=r"b.zip: meta.yaml names .* which is not in it"):
         unpack(tmp_path / "b.zip", tmp_path / "out")
+
+
+def test_a_zip_with_other_weights_fails_the_stage_in_one_line(tmp_path, monkeypatch):
+    """A pack that rounds to bfloat16 stands for one that is broken."""
+
+    def rounded(path, folder, config, model):
+        state = {name: tensor.bfloat16() for name, tensor in load_tensors(model).items()}
+        save_tensors(tmp_path / "rounded" / model.name, state)
+        pack(path, folder, config, tmp_path / "rounded" / model.name)
+
+    dump = make_dump(tmp_path / "dump")
+    monkeypatch.setattr(espnet_zip, "pack", rounded)
+    with pytest.raises(CheckpointError) as error:
+        export(make_run(tmp_path / "exp", dump), dump, tmp_path / "out", {})
+    assert str(error.value).startswith(f"{tmp_path}/out/espnet_model.zip gives other hidden states")
+    assert not (tmp_path / "out/export.json").exists()
 
 
 def with_classes(**changes):
