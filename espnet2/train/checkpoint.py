@@ -22,9 +22,11 @@ STATE_KEYS = frozenset({
 FULL_BYTES = 2**20  # a disk with less left is full
 
 # Settings that may change between two starts of one run: no step depends on them, but for the order
-# in which sums are rounded (compile, parallel; as with the number of ranks), and what is done about
+# in which sums are rounded and the draws of dropout (accum_grad, activation_ckpt, compile,
+# parallel; as with the number of ranks: a run goes on on other hardware), and what is done about
 # steps that failed (spikes, rollbacks): a run that ended over it can go on with more patience.
 FREE_KEYS = frozenset({
+    "accum_grad", "encoder_conf.activation_ckpt",
     "max_steps", "log_interval_steps", "valid_interval_steps", "valid_batches",
     "save_interval_steps", "keep_checkpoints", "intermediate_interval_steps", "num_workers",
     "use_tensorboard", "use_wandb", "wandb_project", "keep_nbest_models", "compile", "parallel",

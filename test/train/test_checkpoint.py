@@ -169,6 +169,8 @@ def test_weights_of_another_model_are_refused(tmp_path):
 def test_other_settings_are_refused_and_shown(tmp_path):
     saved = {"optim_conf": {"lr": 0.1}, "phases": [{"until": 5}], "max_steps": 10}
     refuse_other_config(saved, {**saved, "max_steps": 99}, tmp_path)
+    other_hardware = {**saved, "accum_grad": 2, "encoder_conf": {"activation_ckpt": True}}
+    refuse_other_config(saved, other_hardware, tmp_path)
     asked = {"optim_conf": {"lr": 0.2}, "phases": [{"until": 5}], "seed": 1}
     with pytest.raises(ConfigError) as error:
         refuse_other_config(saved, asked, tmp_path / "config.yaml")

@@ -108,8 +108,8 @@ def test_one_rank_then_two_then_one_see_the_same_batches_and_losses(dump, tmp_pa
     )  # fmt: skip
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     undisturbed = pretrain_process(recipe, [], dump, alone)
-    for stop, size in ((4, 1), (8, 2), (12, 1)):
-        port, ends = free_port(), [f"max_steps={stop}"]
+    for stop, size, accum_grad in ((4, 1, 1), (8, 2, 1), (12, 1, 2)):
+        port, ends = free_port(), [f"max_steps={stop}", f"accum_grad={accum_grad}"]
         places = [(rank, size, port) for rank in range(size)] if size > 1 else [None]
         ranks = [pretrain_process(recipe, ends, dump, shared, place) for place in places]
         assert [finish(rank) for rank in ranks] == [0] * size
