@@ -11,6 +11,7 @@ from espnet2.train.checkpoint import load_tensors, step_path
 from espnet2.train.distributed import World
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
+from espnet2.train.trainer import Trainer
 from espnet2.utils.errors import ConfigError, TrainingError
 
 ALONE = World()
@@ -26,6 +27,17 @@ def test_accumulation_equals_the_whole_batch(tmp_path, accum_grad):
     whole, _ = run_tiny(tmp_path / "whole", ALONE, tiny_config())
     cut, _ = run_tiny(tmp_path / "cut", ALONE, tiny_config(accum_grad=accum_grad))
     assert_same_weights(whole, cut, atol=1e-6, rtol=0)
+
+
+def test_dropout_is_another_in_every_step_rank_and_micro_batch():
+    def losses(step, rank):
+        trainer = Trainer(TinyModel(dropout=0.5), tiny_config(), World(rank=rank), seed=3)
+        trainer.step = step
+        outcome = trainer.update(TinyBatches().batch(0) * 2)
+        return [output.loss_sum.item() for output in outcome.outputs]
+
+    assert losses(0, 0) == losses(0, 0)
+    assert len({*losses(0, 0), *losses(0, 1), *losses(1, 0)}) == 6
 
 
 @pytest.mark.parametrize("stop", [3, 6, 7])
