@@ -34,7 +34,8 @@ def shown_accuracies(row: dict[str, Any]) -> list[str]:
 def validation_line(row: dict[str, Any]) -> str:
     """A row of validation as one line: loss and everything that is a share."""
     shares = [name for name in sorted(row) if name.endswith(("acc", "_share"))]
-    parts = [f"valid at step {row['step']}", f"loss {row['loss']:.3f}"]
+    loss = f"loss {row['loss']:.3f}" if "loss" in row else "loss not finite"
+    parts = [f"valid at step {row['step']}", loss]
     return "  ".join([*parts, *(f"{name} {100 * row[name]:.1f} %" for name in shares)])
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from espnet2.train.clock import Clock, over_ranks
 from espnet2.train.distributed import World
 from espnet2.train.memory import memory_gib, resident_bytes
-from espnet2.train.progress import duration, progress_line
+from espnet2.train.progress import duration, progress_line, validation_line
 
 CPU = torch.device("cpu")
 ROW = {
@@ -130,6 +130,13 @@ def test_an_interval_without_a_finite_gradient_has_a_line_without_its_figures():
         "step 50/50  lr 1.0e-03  150 x real time  data wait 1.2 %  "
         "SKIPPED 100 % (not finite)  ETA 0s"
     )
+
+
+def test_a_validation_without_a_finite_loss_has_a_line():
+    row = {"split": "valid", "step": 50, "majority_share": 0.25}
+    assert validation_line(row) == "valid at step 50  loss not finite  majority_share 25.0 %"
+    row |= {"loss": 2.5}
+    assert validation_line(row) == "valid at step 50  loss 2.500  majority_share 25.0 %"
 
 
 def test_accuracies_of_other_models_are_shown_by_their_names():
