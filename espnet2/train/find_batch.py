@@ -96,12 +96,14 @@ class Trial:
         self.world, self.samples = world, bucket.num_samples
         self.classes = min(loss.num_classes for loss in run.model_config.losses)
         self.limit = MARGIN * free_bytes(world.device)
+        # Fixed before anything of the run is there: model and optimiser count in every trial.
+        self.most = taken_bytes(world.device) + self.limit
         self.trainer = Trainer(run.model.to(world.device), config, world, seed)
 
     def fits(self, rows: int) -> bool:
         """Whether two updates with ``rows`` rows find the memory they need."""
         try:
-            with memory_limited(self.world.device, self.limit):
+            with memory_limited(self.world.device, self.most):
                 for _ in range(2):  # the optimiser takes its memory in the first
                     self.trainer.update([self.batch(rows)])
             fits = True
@@ -130,27 +132,28 @@ class Trial:
 
 
 @contextlib.contextmanager
-def memory_limited(device: torch.device, limit: float) -> Iterator[None]:
-    """Inside ``with``, ``limit`` bytes more can be taken; asking for more is an error."""
+def memory_limited(device: torch.device, most: float) -> Iterator[None]:
+    """Inside ``with``, this process can hold ``most`` bytes; asking for more is an error."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        held = torch.cuda.memory_reserved(device)
-        torch.cuda.set_per_process_memory_fraction(min((held + limit) / total, 1.0), device)
+        torch.cuda.set_per_process_memory_fraction(min(most / total, 1.0), device)
         try:
             yield
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0, device)
         return
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (int(data_bytes() + limit), before[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(most), before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def data_bytes() -> int:
-    """What counts against this process's limit of data."""
+def taken_bytes(device: torch.device) -> int:
+    """What this process holds now, as ``memory_limited`` counts it."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) * KIB

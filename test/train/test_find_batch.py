@@ -5,11 +5,19 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_dump import TAG, make_dump, write_recipe
 
-from espnet2.train.find_batch import FINE, find_batch, most_rows
+from espnet2.train.find_batch import (
+    FINE,
+    NO_MEMORY,
+    find_batch,
+    memory_limited,
+    most_rows,
+    taken_bytes,
+)
 
 
 @given(limit=st.integers(0, 3000), most=st.integers(1, 2000))
@@ -30,6 +38,16 @@ def test_the_search_ends_within_a_twentieth_of_the_limit(limit, most):
 @pytest.fixture(scope="module")
 def dump(tmp_path_factory):
     return make_dump(tmp_path_factory.mktemp("find_batch"))
+
+
+def test_what_is_held_counts_against_the_limit_of_every_trial():
+    cpu, part = torch.device("cpu"), 2**28
+    most = taken_bytes(cpu) + 1.5 * part
+    with memory_limited(cpu, most):
+        held = torch.empty(part, dtype=torch.uint8)  # as the optimiser takes its means
+    with memory_limited(cpu, most), pytest.raises(RuntimeError) as error:
+        torch.empty(held.numel(), dtype=torch.uint8)
+    assert any(word in str(error.value).lower() for word in NO_MEMORY)
 
 
 # In a process of its own: oneDNN remembers a kernel that it once had no memory for.
