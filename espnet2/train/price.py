@@ -90,7 +90,8 @@ def bill_of(measured: Measured, run: Pretraining, world: World) -> dict[str, flo
     """Time and disk of the whole run. ``disk_gib`` is what lies there at its end."""
     config = run.config
     weights = sum(tensor.nbytes for tensor in run.model.state_dict().values())
-    copies = config.max_steps // config.intermediate_interval_steps + config.keep_nbest_models
+    copies = -(-config.max_steps // config.intermediate_interval_steps)  # the last step has one
+    copies += config.keep_nbest_models
     state = weights * (MODELS_A_CHECKPOINT + (config.ema_decay is not None))
     hours = config.max_steps * measured.step_s / 3600
     return {

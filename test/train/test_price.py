@@ -13,8 +13,9 @@ def dump(tmp_path_factory):
     return make_dump(tmp_path_factory.mktemp("price"))
 
 
-def test_the_bill_is_that_of_the_run(dump, tmp_path, capsys):
-    recipe = write_recipe(tmp_path / "recipe.yaml")
+@pytest.mark.parametrize("interval", [2, 4])  # of intermediate models; the last step has one, too
+def test_the_bill_is_that_of_the_run(dump, tmp_path, capsys, interval):
+    recipe = write_recipe(tmp_path / "recipe.yaml", intermediate_interval_steps=interval)
     bill = price(recipe, [], dump, TAG, 0)
     plan = Plan.open(dump / "train/plan")
     assert bill["steps"] == 6
