@@ -20,7 +20,12 @@ from espnet2.ssl.interop import our_names
 from espnet2.tasks.ssl import SSLTask
 from espnet2.train.checkpoint import load_tensors, step_path
 from espnet2.train.export import stage
-from espnet2.train.export.reload import Check, check_utterance, hidden_states
+from espnet2.train.export.reload import (
+    Check,
+    check_utterance,
+    hidden_states,
+    largest_difference,
+)
 from espnet2.train.export.stage import export
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
@@ -218,6 +223,15 @@ def test_a_file_with_other_weights_fails_the_stage_in_one_line(
     assert start == str(tmp_path / name)
     assert end.endswith(" on valid00")
     assert not (tmp_path / "export.json").exists()
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_what_is_not_a_number_in_any_layer_is_no_small_difference(layer):
+    ours = [torch.zeros(1, 3, 2), torch.ones(1, 3, 2)]
+    theirs = [tensor.clone() for tensor in ours]
+    assert largest_difference(ours, theirs) == 0
+    theirs[layer][0, 1, 1] = torch.nan
+    assert not largest_difference(ours, theirs) <= 1e-6
 
 
 def test_a_configuration_of_another_model_is_noticed(exported):

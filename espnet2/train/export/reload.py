@@ -48,14 +48,19 @@ class Check:
         config = config or config_beside(path)
         model = load_model(SSLModelConfig.from_espnet(load_config(config), str(config)), path)
         theirs = hidden_states(model, self.speech)
-        pairs = zip(self.layers, theirs, strict=True)
-        difference = max(float((a - b).abs().max()) for a, b in pairs)
+        difference = largest_difference(self.layers, theirs)
         if not difference <= MAX_DIFFERENCE:
             raise CheckpointError(
                 f"{name} gives other hidden states when read back: {difference:g} on {self.utt_id}"
             )
         log(f"{name}: read back, hidden states differ by {difference:g} on {self.utt_id}")
         return difference
+
+
+def largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Of any two values; NaN where one is not a number, which Python's ``max`` may pass over."""
+    pairs = zip(ours, theirs, strict=True)
+    return float(torch.stack([(a - b).abs().max() for a, b in pairs]).max())
 
 
 def check_of(model: ESPnetSSLModel, dump: Path) -> Check:
