@@ -105,6 +105,12 @@ def test_an_unfinished_run_says_so(dump, tmp_path):
     assert "- The run had not reached its last step." in text.splitlines()
 
 
+def test_a_rate_that_only_scales_the_schedule_is_not_called_its_peak(dump, tmp_path):
+    exp = make_run(tmp_path / "exp", dump, steps=(), scheduler="noamlr")
+    rows = card(exp, dump)[1].splitlines()
+    assert "- optimiser: adam, learning rate factor 0.003, schedule noamlr" in rows
+
+
 def test_languages_are_those_that_hugging_face_knows():
     codes = ["eng", "srp", "grc", "und", "mul", "mis", "zxx", "qaa", "xxx", "eng"]
     assert hub_codes(codes) == ["en", "grc", "sr"]

@@ -148,7 +148,7 @@ def training_rows(facts: Facts) -> list[str]:
         and f"pseudo-labels: {labels['num_clusters']} clusters of layer {labels['layer']} "
         f"of {labels['teacher']}",
         optim
-        and f"optimiser: {trained.get('optim')}, peak learning rate {optim['lr']:g}, "
+        and f"optimiser: {trained.get('optim')}, {learning_rate(trained)} {optim['lr']:g}, "
         f"schedule {trained.get('scheduler') or 'constant'}",
         augmentation(trained.get("phases") or []),
         trained.get("train_dtype") and f"arithmetic: {trained['train_dtype']}",
@@ -157,6 +157,11 @@ def training_rows(facts: Facts) -> list[str]:
         provenance and f"software: {', '.join(versions(provenance))}",
     ]
     return [row for row in rows if row]
+
+
+def learning_rate(trained: dict[str, Any]) -> str:
+    """What ``optim_conf.lr`` is to the schedule."""
+    return "learning rate factor" if trained.get("scheduler") == "noamlr" else "peak learning rate"
 
 
 def augmentation(phases: list[dict[str, Any]]) -> str:
