@@ -2,8 +2,9 @@
 
 Centred kernel alignment (Kornblith et al. 2019, arXiv 1905.00414, equation of section 3):
 ``|XᵀY|² / (|XᵀX| |YᵀY|)`` in Frobenius norms, each column centred. 1 for features that differ by a
-rotation, a shift and one scale; towards 0 for unrelated ones, of which few frames (less than some
-ten times the width) still have a good deal by chance.
+rotation, a shift and one scale; towards 0 for unrelated ones. This is the plain estimate, which is
+biased upwards (not the debiased one): few frames (less than some ten times the width) have a good
+deal of it by chance.
 
 Cross-products are summed in float64, part by part: never are all frames in memory.
 
