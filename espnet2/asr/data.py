@@ -23,7 +23,7 @@ from espnet2.asr.vocabulary import Vocabulary, target_text
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ
 from espnet2.data.kaldi import read_kaldi
 from espnet2.utils.errors import DataError
-from espnet2.utils.processes import begin_worker
+from espnet2.utils.processes import loader_workers
 from espnet2.utils.seeding import rng_for
 
 FRAME_S = HOP_SAMPLES / SAMPLE_RATE_HZ
@@ -188,8 +188,8 @@ class TrainBatches(Dataset):
     def loader(self, start: int, stop: int, num_workers: int) -> DataLoader:
         """Steps ``start`` to ``stop``, in order."""
         return DataLoader(
-            self, batch_size=None, sampler=range(start, stop), num_workers=num_workers,
-            collate_fn=as_it_is, worker_init_fn=begin_worker,
+            self, batch_size=None, sampler=range(start, stop), collate_fn=as_it_is,
+            **loader_workers(num_workers),
         )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from espnet2.data.labels import LabelStore
 from espnet2.data.plan import Plan
 from espnet2.data.replacement import Places
 from espnet2.utils.errors import ConfigError, DataError, XeusError
-from espnet2.utils.processes import begin_worker
+from espnet2.utils.processes import loader_workers
 from espnet2.utils.seeding import rng_for
 
 PREFETCH_STEPS = 4  # a worker
@@ -207,10 +207,9 @@ class PretrainBatches:
             Steps(self, start, stop),
             batch_size=None,
             shuffle=False,
-            num_workers=num_workers,
             prefetch_factor=PREFETCH_STEPS if num_workers else None,
             collate_fn=as_it_is,
-            worker_init_fn=begin_worker,
+            **loader_workers(num_workers),
         )
         for batches in loader:
             if isinstance(batches, Exception):

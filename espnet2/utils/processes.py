@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -30,6 +31,18 @@ def begin_worker(number: int) -> None:
     """
     os.setpgrp()
     die_with_parent()
+
+
+def loader_workers(number: int) -> dict[str, Any]:
+    """Arguments of a DataLoader that reads with so many worker processes (0: in this one).
+
+    They are forked, so that this process is their parent. A fork server (Python 3.14's default)
+    would be it instead, and its workers would live on when this process is killed.
+    """
+    context = "fork" if number else None
+    return {
+        "num_workers": number, "multiprocessing_context": context, "worker_init_fn": begin_worker
+    }  # fmt: skip
 
 
 def is_running(process: int) -> bool:

@@ -37,7 +37,6 @@ def pretrain_process(conf, overrides, dump, exp, place=None):
 
 def run(conf, overrides, dump, exp, place):
     """In the process: as ``bin.pretrain`` does as a rank; what it says goes to a file."""
-    multiprocessing.set_start_method("fork", force=True)  # for loader workers, as in any process
     log = os.open(log_path(conf, exp), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, sys.stderr.fileno())
     if place:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from espnet2.train.distributed import joined
 from espnet2.train.loop import train
 from espnet2.utils.cli import run_main
-from espnet2.utils.processes import begin_worker
+from espnet2.utils.processes import loader_workers
 
 WATCHDOG_S = 6
 STEP = 5  # before it, harm comes to the last rank
@@ -45,8 +45,8 @@ class HarmfulBatches(TinyBatches):
 
     def loader(self, start, stop, num_workers):
         loader = DataLoader(
-            self, batch_size=None, sampler=range(start, stop), num_workers=1,
-            collate_fn=lambda batches: batches, worker_init_fn=begin_worker,
+            self, batch_size=None, sampler=range(start, stop),
+            collate_fn=lambda batches: batches, **loader_workers(1),
         )  # fmt: skip
         for step, batches in enumerate(loader, start):
             if step == STEP and self.rank == self.world - 1:
