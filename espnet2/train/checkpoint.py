@@ -88,7 +88,11 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError):
+        return False  # what zipfile raises depends on which byte is wrong
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # not of a place before the file's beginning
+            raise
         return False
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from espnet2.train.checkpoint import (
+    is_whole,
     keep_newest,
     load_model_state,
     load_tensors,
@@ -74,6 +75,16 @@ def test_a_flipped_byte_is_noticed(tmp_path):
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="is cut or damaged"):
         load_tensors(path)
+
+
+def test_whichever_byte_is_wrong_the_answer_is_no_traceback(tmp_path):
+    path = step_path(tmp_path, 10)
+    save_tensors(path, {"w": torch.arange(2.0)})
+    good, noticed = path.read_bytes(), 0
+    for place in range(0, len(good), 3):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 0x81]) + good[place + 1 :])
+        noticed += not is_whole(path)
+    assert noticed > len(good) / 8
 
 
 def test_where_every_checkpoint_is_damaged_nothing_starts_over_unasked(tmp_path):
