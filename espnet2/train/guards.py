@@ -89,6 +89,11 @@ class Guards:
             return alarms, "no gradient since the last report was finite"
         return alarms, self.spikes.reason_to_go_back()
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the last reported loss was a spike, which may yet turn the run back."""
+        return self.spikes.lasted > 0
+
     def list_skipped(self) -> None:
         """Read the interval's flags and write down whose steps were skipped."""
         if not self.flags:

@@ -7,6 +7,7 @@ step (and how many batches were left out) is all that a resumed run has to know.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ def train(
         with StopSignal() as stop, Watchdog(world, config.watchdog_s) as watchdog:
             run = Run(trainer, batches, valid, snapshots, reporter, guards, stop, watchdog)
             run.to_the_end()
+            watchdog.beat(f"writing the state of step {trainer.step}")
+            snapshots.close()  # in here: a second signal must not break the writing off
     return reporter.finish(trainer.step)
 
 
@@ -111,6 +114,7 @@ class Run:
                 return reason
             self.validate_if_due()
             if is_saving:
+                self.watchdog.beat(f"saving the state of step {trainer.step}")
                 self.snapshots.save(row, force=self.is_stopped)
             if self.is_stopped:
                 break
@@ -159,7 +163,8 @@ class Run:
         interval = config.valid_interval_steps
         if self.valid is None or not interval or (step % interval and step != config.max_steps):
             return
-        self.watchdog.beat(f"validating at step {step}")
+        beat = functools.partial(self.watchdog.beat, f"validating at step {step}")
         with self.reporter.clock.paused():
-            row = self.reporter.report_validation(step, validate(self.trainer, self.valid))
+            ratios = validate(self.trainer, self.valid, before_each=beat)
+            row = self.reporter.report_validation(step, ratios)
         self.snapshots.keep_if_best(step, row)

@@ -158,7 +158,8 @@ class Snapshots:
     def save(self, row: dict[str, Any] | None, force: bool = False) -> None:
         """Save what is due at this step; a complete state in any case if ``force``.
 
-        Returns once the state is copied; a thread writes it.
+        Returns once the state is copied; a thread writes it. While a loss spike lasts, the way back
+        must not lead into it: no complete state is saved, but for the run's last.
 
         Args:
             row: what was last reported of training.
@@ -170,7 +171,9 @@ class Snapshots:
         if row is not None:
             self.rows["train"] = plain(row)
         folders = self.due(step, force)
-        if folders:
+        if self.guards.is_in_doubt and not force and step != self.trainer.config.max_steps:
+            folders = [name for name in folders if name != "checkpoints"]
+        if folders or self.is_best:
             self.write(folders)
 
     def write(self, folders: list[str]) -> None:

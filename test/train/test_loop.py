@@ -1,17 +1,20 @@
 """The loop in one process: cut batches, resumed runs, phases, refusals, stops."""
 
+import contextlib
 import os
 import signal
+import time
 
 import pytest
 import torch
 from tiny_training import TinyBatches, TinyModel, run_tiny, tiny_config
 
-from espnet2.train.checkpoint import load_tensors, step_path
+from espnet2.train.checkpoint import load_tensors, newest_whole, save_tensors, step_path
 from espnet2.train.distributed import World
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
 from espnet2.train.trainer import Trainer
+from espnet2.train.watchdog import Watchdog
 from espnet2.utils.errors import ConfigError, TrainingError
 
 ALONE = World()
@@ -27,6 +30,23 @@ def test_accumulation_equals_the_whole_batch(tmp_path, accum_grad):
     whole, _ = run_tiny(tmp_path / "whole", ALONE, tiny_config())
     cut, _ = run_tiny(tmp_path / "cut", ALONE, tiny_config(accum_grad=accum_grad))
     assert_same_weights(whole, cut, atol=1e-6, rtol=0)
+
+
+def test_only_the_last_micro_batch_of_a_step_exchanges_gradients():
+    model, apart, seen = TinyModel(), [], []
+    trainer = Trainer(model, tiny_config(accum_grad=4), ALONE, seed=3)
+
+    @contextlib.contextmanager
+    def without_sync():
+        apart.append(True)
+        yield
+        apart.pop()
+
+    trainer.parallel.without_sync = without_sync
+    for layer in (model.layers[0], model.layers[2]):
+        layer.weight.register_hook(lambda grad: seen.append(bool(apart)))
+    trainer.update(TinyBatches(accum_grad=4).batch(0))
+    assert seen == [True] * 6 + [False] * 2
 
 
 def test_dropout_is_another_in_every_step_rank_and_micro_batch():
@@ -129,6 +149,23 @@ def test_a_run_killed_after_a_rollback_goes_on_as_if_it_had_not_been(tmp_path):
     assert_same_weights(whole, parts, atol=0, rtol=0)
 
 
+class JumpingBatches(TinyBatches):
+    """Three batches whose loss is far above that of all others."""
+
+    def batch(self, step):
+        batches = super().batch(step)
+        return [{**b, "y": b["y"] * 1000} for b in batches] if 14 <= step < 17 else batches
+
+
+def test_a_spike_turns_the_run_back_to_a_state_from_before_it(tmp_path):
+    config = tiny_config(max_steps=24, log_interval_steps=1, spike_ratio=50.0)
+    train(TinyModel(), JumpingBatches(), config, tmp_path, ALONE, seed=3)
+    # Seen after steps 15 to 17; the state of step 15 is not saved.
+    alarm = "at step 17 the loss spike lasted 3 reports: back to step 12, the batches since are"
+    assert alarm in (tmp_path / "alarms.tsv").read_text()
+    assert load_tensors(step_path(tmp_path / "checkpoints", 24))["shift"] == 5
+
+
 def test_a_run_that_keeps_failing_ends_with_what_to_do(tmp_path):
     config = tiny_config(rollback_after=2, log_interval_steps=1, max_rollbacks=1)
     message = r"at step 8 2 steps in a row had no finite gradient, after 1 rollbacks; lower optim"
@@ -197,3 +234,32 @@ def test_sigterm_saves_and_the_next_start_goes_on(tmp_path):
     assert not (parts / "summary.json").exists()
     resumed, _ = run_tiny(parts, ALONE, config)
     assert_same_weights(whole, resumed, atol=0, rtol=0)
+
+
+def test_a_second_signal_does_not_break_off_the_writing_of_the_last_state(tmp_path, monkeypatch):
+    def slow_save(path, state):
+        if state["step"] == 12:
+            time.sleep(0.3)  # the loop has come to its end
+            os.kill(os.getpid(), signal.SIGUSR1)
+        save_tensors(path, state)
+
+    monkeypatch.setattr("espnet2.train.state.save_tensors", slow_save)
+    unheeded = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: unheeded.append(number))
+    run_tiny(tmp_path, ALONE, tiny_config())
+    signal.signal(signal.SIGUSR1, before)
+    assert unheeded == []
+    assert newest_whole(tmp_path / "checkpoints") == 12
+
+
+def test_each_batch_of_a_validation_is_a_sign_of_life(tmp_path, monkeypatch):
+    words = []
+    monkeypatch.setattr(Watchdog, "beat", lambda self, word: words.append(word))
+    config = tiny_config(max_steps=3, valid_interval_steps=3, valid_batches=4)
+    train(TinyModel(), TinyBatches(), config, tmp_path, ALONE, valid=TinyBatches())
+    after = words.index("in step 3") + 1
+    assert words[after : after + 4] == ["validating at step 3"] * 4
+    assert words[after + 4 :] == [
+        "saving the state of step 3", "after step 3, waiting for data",
+        "writing the state of step 3",
+    ]  # fmt: skip

@@ -168,6 +168,19 @@ def test_a_forced_save_is_complete_between_the_intervals(tmp_path):
     assert saved_steps(tmp_path / "intermediate") == [4]
 
 
+def test_while_a_spike_lasts_no_state_is_saved_to_go_back_to(tmp_path):
+    snapshots = snapshots_of(tmp_path, max_steps=9, intermediate_interval_steps=6)
+    snapshots.guards.spikes.lasted = 1
+    validated(snapshots, [0.9] * 2 + [0.5] + [0.9] * 3)
+    assert models(tmp_path)[0] == [3]
+    assert saved_steps(tmp_path / "intermediate") == [6]
+    assert saved_steps(tmp_path / "checkpoints") == []
+    snapshots.save(None, force=True)
+    validated(snapshots, [0.9] * 3)
+    snapshots.close()
+    assert saved_steps(tmp_path / "checkpoints") == [6, 9]
+
+
 def test_going_back_takes_the_newest_state_and_leaves_no_later_models(tmp_path):
     snapshots = snapshots_of(tmp_path, intermediate_interval_steps=4, save_interval_steps=3)
     trainer = snapshots.trainer
