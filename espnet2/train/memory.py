@@ -1,6 +1,7 @@
 """How much memory this process takes on the device it trains on, and how much there is."""
 
 import contextlib
+import ctypes
 import os
 import resource
 from pathlib import Path
@@ -8,6 +9,18 @@ from pathlib import Path
 import torch
 
 KIB = 1024
+MMAP_THRESHOLD = -3  # <malloc.h>
+LARGE_BYTES = 4 * 2**20
+
+
+def give_back_freed_memory() -> None:
+    """Let the C library return freed tensors of the host to the system, those from 4 MiB on.
+
+    By itself, glibc comes to keep those of up to 32 MiB in a heap with holes: a training step then
+    holds an eighth more, for a few per cent of its time. Another C library is left as it is.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def memory_gib(device: torch.device) -> float | None:

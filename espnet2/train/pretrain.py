@@ -22,6 +22,7 @@ from espnet2.train.batches import (
 from espnet2.train.config import TrainConfig, train_config
 from espnet2.train.distributed import World, joined
 from espnet2.train.loop import train
+from espnet2.train.memory import give_back_freed_memory
 from espnet2.utils.config import from_dict, load_section, load_seed, to_dict
 from espnet2.utils.errors import ConfigError, XeusError
 from espnet2.utils.seeding import seed_for
@@ -89,6 +90,8 @@ def prepare(
     dump: Path, labels_tag: str, options: dict[str, Any], seed: int, world: World
 ) -> Pretraining:
     """Model, data and settings of the section ``pretrain``, checked against each other."""
+    if world.device.type == "cpu":
+        give_back_freed_memory()
     model_part, config, mix = split_options(options)
     batches = training_batches(dump, labels_tag, PhaseMixing(config=config, mix=mix), seed, world)
     valid = validation_batches(dump, labels_tag, seed, world)
