@@ -58,7 +58,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     size.add_argument("--hours", type=hours, default=0.2, help="size of the sample (default 0.2)")
     size.add_argument("--utterances", type=positive, metavar="N", help="its size in utterances")
     parser.add_argument("--every", type=positive, default=1, metavar="K",
-                        help="the first checkpoint, every K-th after it, the final one")  # fmt: skip
+                        help="first checkpoint, every K-th after it, final one")  # fmt: skip
     parser.add_argument("--reference", type=positive, metavar="STEP",
                         help="what counts as the final model (default: the last)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the sample and the masks")

@@ -28,6 +28,9 @@ def test_the_bill_is_that_of_the_run(dump, tmp_path, capsys, interval):
     files = list((tmp_path / "exp").rglob("*.pth"))
     beside_tensors = sum(path.stat().st_size for path in files) - bill["disk_gib"] * 2**30
     assert 0 < beside_tensors < 100_000 * len(files)
+    states = len([path for path in files if path.parent.name == "checkpoints"])
+    tensors = states * bill["checkpoint_gib"] + (len(files) - states) * bill["model_gib"]
+    assert bill["disk_gib"] == pytest.approx(tensors)
     words = capsys.readouterr().err
     assert "measured on 20 steps of the last phase" in words
     assert "6 steps hear" in words
