@@ -147,6 +147,8 @@ def test_a_run_killed_after_a_rollback_goes_on_as_if_it_had_not_been(tmp_path):
         bad_run(tmp_path / "parts", changed)
     parts, _ = bad_run(tmp_path / "parts", config)
     assert_same_weights(whole, parts, atol=0, rtol=0)
+    ends = [load_tensors(step_path(tmp_path / n / "checkpoints", 12)) for n in ("whole", "parts")]
+    assert [end["rollbacks"] for end in ends] == [2, 2]
 
 
 class JumpingBatches(TinyBatches):
