@@ -120,6 +120,16 @@ def own_device(ngpu: int) -> torch.device:
     return device
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` of the host on ``device``; the host does not wait for the copy.
+
+    From ordinary memory a copy to a GPU would wait for everything that the GPU has to do.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()  # torch keeps it until the copy is made, and for the next one
+    return tensor.to(device, non_blocking=True)
+
+
 def first_line(error: Exception) -> str:
     """The first sentence of a long message, without where in its source a library found it."""
     line = (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from espnet2.nn.loss_output import FrameOutcome
-from espnet2.train.distributed import World
+from espnet2.train.distributed import World, sent
 
 MAX_CLUSTERS = 2**16  # labels are stored in 16 bits, so no histogram needs more
 
@@ -70,10 +70,7 @@ class LanguageMeter:
     def add(self, frames: FrameOutcome, languages: Tensor) -> None:
         """Add a batch; ``languages`` (B, T), codes on the host, go to the device by themselves."""
         self.is_used = True
-        device = self.sums.device
-        if device.type == "cuda":  # an ordinary copy would wait for everything the GPU has to do
-            languages = languages.pin_memory()
-        codes = languages.to(device, non_blocking=True).long().flatten()
+        codes = sent(languages, self.sums.device).long().flatten()
         is_masked = frames.is_masked & frames.loss.isfinite()
         is_right = (frames.predictions == frames.labels) & is_masked
         loss = frames.loss.where(is_masked, 0.0)

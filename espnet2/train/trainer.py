@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from espnet2.data.augment_torch import augmented
 from espnet2.nn.loss_output import LossOutput
 from espnet2.train.config import TrainConfig
-from espnet2.train.distributed import World, autocast_dtype
+from espnet2.train.distributed import World, autocast_dtype, sent
 from espnet2.train.ema import Ema
 from espnet2.train.optim import build_optimizer, clipped_step, set_learning_rate
 from espnet2.train.parallel import build_parallel
@@ -128,7 +128,7 @@ def on_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     rooms that the loader drew and left to the device are applied.
     """
     moved = {
-        name: value if name.endswith("_lengths") else value.to(device, non_blocking=True)
+        name: value if name.endswith("_lengths") else sent(value, device)
         for name, value in batch.items()
         if isinstance(value, Tensor) and name not in NOT_FOR_THE_MODEL
     }

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from espnet2.train import distributed as ranks
-from espnet2.train.distributed import World, autocast_dtype, joined
+from espnet2.train.distributed import World, autocast_dtype, joined, sent
 from espnet2.utils.errors import ConfigError, XeusError
 
 CPU = torch.device("cpu")
@@ -66,3 +66,18 @@ def test_a_loader_worker_that_is_killed_is_one_line():
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="^shapes do not fit$"), joined():
         raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_host_does_not_wait_for_what_it_sends_to_a_busy_gpu():
+    batch, device = torch.ones(2**24), torch.device("cuda")  # 64 MiB
+    sent(batch, device)  # its pinned memory is there from now on
+    torch.cuda.synchronize()
+    factor, busy = torch.randn(4096, 4096, device=device), torch.cuda.Event()
+    for _ in range(100):
+        factor = factor @ factor.softmax(1)
+    busy.record()
+    moved = sent(batch, device)
+    assert not busy.query()
+    assert moved.sum().item() == 2**24
