@@ -168,6 +168,20 @@ def test_a_spike_turns_the_run_back_to_a_state_from_before_it(tmp_path):
     assert load_tensors(step_path(tmp_path / "checkpoints", 24))["shift"] == 5
 
 
+def test_what_a_left_out_batch_had_stays_listed_when_a_run_is_resumed(tmp_path):
+    class Named(TinyBatches):
+        def batch(self, step):
+            return [{**micro, "utt_ids": [f"u{step}"]} for micro in super().batch(step)]
+
+    for stop in (8, 12):  # at step 8 the batches have gone up to number 11
+        config = tiny_config(rollback_after=2, log_interval_steps=1, max_steps=stop)
+        train(TinyModel(), Named(bad_steps=range(5, 9)), config, tmp_path, ALONE, seed=3)
+    lines = (tmp_path / "skipped/rank_000.tsv").read_text().splitlines()
+    assert [line.split("\t")[:2] for line in lines[1:]] == [
+        ["6", "u5"], ["7", "u6"], ["8", "u7"], ["9", "u8"],
+    ]  # fmt: skip
+
+
 def test_a_run_that_keeps_failing_ends_with_what_to_do(tmp_path):
     config = tiny_config(rollback_after=2, log_interval_steps=1, max_rollbacks=1)
     message = r"at step 8 2 steps in a row had no finite gradient, after 1 rollbacks; lower optim"
