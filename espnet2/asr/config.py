@@ -1,6 +1,6 @@
 """Configuration of the downstream side: encoders, features, the probe. No torch in here."""
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +11,109 @@ TASKS = ("multi", "lid", "joint")
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
-    """One encoder of the matrix; its weights never change."""
+    """One encoder of the matrix, as it is before any fine-tuning."""
 
-    kind: Literal["export", "random", "fbank"]
-    """export: an exported SSL model. random: the same architecture, untrained. fbank: no model."""
+    kind: Literal["export", "random", "fbank", "checkpoint", "hf"]
+    """export: an exported SSL model. random: the same architecture, untrained. fbank: no model.
+    checkpoint: a released .pth with its config.yaml beside it or one folder above.
+    hf: a Hugging Face folder of HuBERT, WavLM, wav2vec 2.0 or w2v-BERT."""
 
     path: Path | None = None
-    """Export folder (config.yaml + checkpoint) of export and random; None: --export."""
+    """Export folder (config.yaml + checkpoint) of export and random, None: --export; the .pth of
+    checkpoint; the folder of hf."""
 
     seed: int = 1
     """Seed of the weights of random."""
+
+    def __post_init__(self) -> None:
+        if self.kind in ("checkpoint", "hf") and self.path is None:
+            what = "the .pth file" if self.kind == "checkpoint" else "the model's folder"
+            raise ConfigError(f"an encoder of kind {self.kind} needs path: {what}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """What of the encoder learns together with the probe, and how."""
+
+    encoder: Literal["frozen", "full", "layers", "lora"] = "frozen"
+    """frozen: nothing, so that features may be cached. full: all of it. layers: some blocks.
+    lora: low-rank additions to its linear layers (arXiv 2106.09685)."""
+
+    layers: list[int] = field(default_factory=list)
+    """Blocks that learn, counted from 1, of layers; elsewhere left out."""
+
+    encoder_lr: float = 1e-5
+    """Peak learning rate of the encoder's weights; the probe has the cell's. One schedule."""
+
+    freeze_steps: int = 0
+    """Steps at the start in which the probe learns alone."""
+
+    unfreeze_interval_steps: int = 0
+    """Layer-wise unfreezing (arXiv 1801.06146): after ``freeze_steps`` the topmost block that may
+    learn begins, the one below it so many steps later, and so on; what is below the blocks begins
+    last. 0: all at once."""
+
+    frontend: bool = False
+    """Whether full includes the convolutions on the waveform, which fine-tuning leaves alone since
+    wav2vec 2.0."""
+
+    use_mask: bool = True
+    """Mask spans of frames while training, as in pre-training: XEUS' authors recommend it."""
+
+    mask_prob: float = 0.65
+    """Expected span starts a frame, times the span length."""
+
+    mask_length: int = 20
+    """Length of a span, in frames of 20 ms."""
+
+    mask_selection: Literal["static", "uniform", "normal", "poisson"] = "static"
+    """Distribution of span lengths."""
+
+    mask_other: float = 0.0
+    """uniform: shortest span; normal: standard deviation; else unused."""
+
+    gradient_checkpointing: bool = False
+    """Compute the blocks' activations twice instead of keeping them: less memory, more time."""
+
+    lora_rank: int = 8
+    """Rank of the additions."""
+
+    lora_alpha: float = 16.0
+    """The additions are multiplied by this over the rank."""
+
+    lora_dropout: float = 0.0
+    """Dropout before the additions."""
+
+    lora_targets: list[str] = field(default_factory=list)
+    """Last parts of the names of the linear layers that get one; empty: those of attention."""
+
+    def __post_init__(self) -> None:
+        default = TuneConfig.__dataclass_fields__
+        problems = []
+        if self.encoder == "frozen":
+            names = [name for name in default if name != "encoder"]
+        else:
+            names = ["layers"] * (self.encoder != "layers") + ["frontend"] * (
+                self.encoder != "full"
+            )
+            names += [n for n in default if n.startswith("lora_")] * (self.encoder != "lora")
+        for name in names:
+            spec = default[name]
+            usual = spec.default if spec.default is not MISSING else spec.default_factory()
+            if getattr(self, name) != usual:
+                problems.append(f"{name} means nothing with encoder: {self.encoder}")
+        if self.encoder == "layers" and (
+            not self.layers or min(self.layers) < 1 or len(set(self.layers)) != len(self.layers)
+        ):
+            problems.append(f"layers must name blocks from 1, none twice, got {self.layers}")
+        if self.encoder_lr <= 0 or self.lora_rank < 1 or self.mask_length < 1:
+            problems.append("encoder_lr, lora_rank and mask_length must be above 0")
+        if min(self.freeze_steps, self.unfreeze_interval_steps) < 0:
+            problems.append("freeze_steps and unfreeze_interval_steps must be at least 0")
+        if not 0 <= self.mask_prob <= 1 or not 0 <= self.lora_dropout < 1:
+            problems.append("mask_prob and lora_dropout are shares, from 0 to 1")
+        if problems:
+            raise ConfigError("tune: " + "; ".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True)
