@@ -95,6 +95,7 @@ def results(world):
         run.steps(HALF, STEPS)
         found[name] = {
             "half": half, "end": run.state(), "norms": run.norms,
+            "exchanges": len(getattr(run.parallel, "waits", [])),
             "exposed": [run.parallel.exposed_s(), run.parallel.exposed_s()],
         }  # fmt: skip
         others = {

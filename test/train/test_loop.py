@@ -13,6 +13,7 @@ from espnet2.train.checkpoint import load_tensors, newest_whole, save_tensors, s
 from espnet2.train.distributed import World
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
+from espnet2.train.parallel import Parallel
 from espnet2.train.trainer import Trainer
 from espnet2.train.watchdog import Watchdog
 from espnet2.utils.errors import ConfigError, TrainingError
@@ -58,6 +59,20 @@ def test_dropout_is_another_in_every_step_rank_and_micro_batch():
 
     assert losses(0, 0) == losses(0, 0)
     assert len({*losses(0, 0), *losses(0, 1), *losses(1, 0)}) == 6
+
+
+def test_all_but_the_last_micro_batch_keep_their_gradients_to_themselves():
+    class Counted(Parallel):
+        kept = 0
+
+        def without_sync(self):
+            self.kept += 1
+            return super().without_sync()
+
+    trainer = Trainer(TinyModel(), tiny_config(), ALONE, seed=3)
+    trainer.parallel = Counted(trainer.model)
+    trainer.update(TinyBatches(accum_grad=4).batch(0))
+    assert trainer.parallel.kept == 3
 
 
 @pytest.mark.parametrize("stop", [3, 6, 7])

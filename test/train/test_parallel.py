@@ -77,6 +77,11 @@ def test_gradients_in_bfloat16_keep_the_ranks_equal_and_the_weights_close(ranks,
         assert norm != pytest.approx(other, rel=2**-20)  # it is not fp32 that was sent
 
 
+def test_gradients_travel_once_a_step_however_many_micro_batches(ranks):
+    for rank in ranks:
+        assert [rank[kind]["exchanges"] for kind in ("ddp", "bf16")] == [STEPS, STEPS]
+
+
 def test_time_spent_on_gradients_alone_is_counted_once(ranks):
     for rank in ranks:
         for kind in ("ddp", "bf16"):
