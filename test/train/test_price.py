@@ -4,8 +4,10 @@ import pytest
 from tiny_dump import TAG, make_dump, write_recipe
 
 from espnet2.data.plan import Plan
-from espnet2.train.pretrain import pretrain
-from espnet2.train.price import price
+from espnet2.train.distributed import World
+from espnet2.train.pretrain import prepare, pretrain
+from espnet2.train.price import Measured, bill_of, price
+from espnet2.utils.config import load_section
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +44,14 @@ def test_the_audio_of_a_step_is_the_plans(dump, tmp_path):
     timed = [plan.batch(step) for step in range(3 + 5, 3 + 25)]  # the last phase begins at step 3
     seconds = sum(len(batch.rows) * batch.num_samples for batch in timed) / 16000 / 20
     assert price(recipe, [], dump, TAG, 0)["audio_hours"] == pytest.approx(6 * seconds / 3600)
+
+
+def test_of_several_ranks_the_hours_add_up_and_the_audio_is_shared(dump, tmp_path):
+    section = load_section(write_recipe(tmp_path / "recipe.yaml"), "pretrain")
+    run, ranks = prepare(dump, TAG, section, 1, World()), World(size=2)
+    measured = Measured(step_s=0.5, wait_s=0.1, audio_s=40.0, peak_bytes=2**30)
+    bill = bill_of(measured, run, ranks)
+    assert bill["hours"] == pytest.approx(6 * 0.5 / 3600)
+    assert bill["device_hours"] == 2 * bill["hours"]
+    assert bill["audio_hours"] == pytest.approx(6 * 40 / 3600)
+    assert (bill["x_real_time"], bill["data_wait"], bill["peak_gib"]) == (40.0, 0.2, 1.0)
