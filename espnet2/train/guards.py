@@ -40,9 +40,15 @@ class Guards:
         self.collapse = Collapse()
 
     def go_on_after(self, batch: int) -> None:
-        """What was listed of batches after number ``batch`` of the plan will be listed again."""
-        self.skipped.cut_after(batch)
-        self.unreadable.cut_after(batch)
+        """What was listed of batches after number ``batch`` of the plan will be listed again.
+
+        The first rank answers for the tables of ranks that the run had before and has no more.
+        """
+        for table in (self.skipped, self.unreadable):
+            table.cut_after(batch)
+            for path in table.path.parent.glob("rank_*.tsv") if self.world.is_first else ():
+                if int(path.stem.removeprefix("rank_")) >= self.world.size:
+                    BatchTable(path).cut_after(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """What the next verdict depends on, as plain values."""

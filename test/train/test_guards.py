@@ -1,5 +1,7 @@
 """Skipped steps and unreadable audio are listed by name, and too many end or turn a run."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -87,8 +89,13 @@ def test_lines_of_batches_that_will_come_again_go_when_a_run_is_resumed(tmp_path
     path = tmp_path / "unreadable/rank_000.tsv"
     with open(path, "a") as file:
         file.write("5\tcut by a cra")
-    guards_in(tmp_path).go_on_after(4)
-    assert path.read_text() == "batch\tutt_id\treason\n4\tu\tgone\n"
+    gone, there = path.with_name("rank_002.tsv"), path.with_name("rank_001.tsv")
+    for other in (gone, there):
+        shutil.copy(path, other)
+    Guards(tmp_path, TrainConfig(max_steps=9), World(rank=0, size=2)).go_on_after(4)
+    for cut in (path, gone):
+        assert cut.read_text() == "batch\tutt_id\treason\n4\tu\tgone\n"
+    assert "cut by" in there.read_text()  # its own rank does it
 
 
 def test_a_resumed_run_comes_to_the_same_verdict(tmp_path):
