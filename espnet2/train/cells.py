@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from espnet2.asr.config import TASKS, BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
+from espnet2.asr.config import (
+    TASKS,
+    BatchConfig,
+    EncoderSpec,
+    FeatureConfig,
+    ProbeConfig,
+    TuneConfig,
+)
 from espnet2.data.superb import SPLITS, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
 from espnet2.utils.config import from_dict, merge, to_dict
 from espnet2.utils.errors import ConfigError
 
 TRACKS = ("10min", "1h")
-OVERRIDABLE = ("probe", "batches", "training")
+OVERRIDABLE = ("probe", "tune", "batches", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,7 @@ class FinetuneConfig:
 
     features: FeatureConfig = field(default_factory=FeatureConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     batches: BatchConfig = field(default_factory=BatchConfig)
 
     training: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +98,7 @@ class CellConfig:
     corpora: list[str]
     features: FeatureConfig
     probe: ProbeConfig
+    tune: TuneConfig = field(default_factory=TuneConfig)
     batches: BatchConfig
     training: dict[str, Any]
     average_best: int
@@ -127,13 +136,15 @@ def cells(config: FinetuneConfig) -> Iterator[CellConfig]:
 
 
 def task_settings(config: FinetuneConfig, task: str) -> dict[str, Any]:
-    """Probe, batches and training of a task, with what ``by_task`` changes."""
+    """Probe, tuning, batches and training of a task, with what ``by_task`` changes."""
     changes = config.by_task.get(task, {})
     where = f"finetune.by_task.{task}"
     probe = merge(to_dict(config.probe), changes.get("probe", {}))
+    tune = merge(to_dict(config.tune), changes.get("tune", {}))
     batches = merge(to_dict(config.batches), changes.get("batches", {}))
     return {
         "probe": from_dict(ProbeConfig, probe, f"{where}.probe"),
+        "tune": from_dict(TuneConfig, tune, f"{where}.tune"),
         "batches": from_dict(BatchConfig, batches, f"{where}.batches"),
         "training": merge(config.training, changes.get("training", {})),
     }

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from espnet2.asr.config import BatchConfig, EncoderSpec, ProbeConfig
+from espnet2.asr.config import BatchConfig, EncoderSpec, ProbeConfig, TuneConfig
 from espnet2.bin import finetune as command
 from espnet2.tasks.asr import ASRTask
 from espnet2.train import finetune as module
@@ -49,6 +49,7 @@ def tiny_cell(**changes):
         "probe": ProbeConfig(
             conv_channels=4, output_size=16, attention_heads=2, linear_units=16, num_blocks=1
         ),
+        "tune": TuneConfig(),
         "batches": BatchConfig(batch_s=4),
         "training": {
             "max_steps": 6, "valid_interval_steps": 3, "save_interval_steps": 2, "num_workers": 0,
@@ -91,7 +92,7 @@ def test_the_matrix_is_every_combination_with_the_long_tasks_first():
         ({"corpora": {"lid2": []}}, "task lid2 is not one of"),
         ({"encoders": {}}, "encoders must be given"),
         ({"seeds": [1, 1]}, r"hold nothing twice, got \[1, 1\]"),
-        ({"by_task": {"lid": {"seeds": [2]}}}, "by_task may change probe, batches, training"),
+        ({"by_task": {"lid": {"seeds": [2]}}}, "by_task may change probe, tune, batches, training"),
         ({"training": {"max_step": 1}}, "max_step is not a known key; did you mean 'max_steps'"),
         (
             {"training": {"max_steps": 1, "valid_interval_steps": 0}},
