@@ -94,6 +94,7 @@ def test_what_was_made_after_the_checkpoint_is_forgotten_when_the_run_turns_back
     make_steps(second, 1, 3, force_at=(3,))
     make_steps(second, 4, 7, loss=9.0, force_at=(6,))
     second.rewind(3)
+    assert (second.clock.steps, second.clock.audio_s) == (0, 0.0)
     again = make_steps(second, 4, 8, force_at=(6,))
     assert heard(turned) == heard(straight)
     assert [row["loss"] for row in again] == [2.0] * 3
