@@ -87,7 +87,10 @@ class ESPnetSSLModel(nn.Module):
     def compile_blocks(self, for_any_length: bool) -> None:
         """torch.compile every block: code for each length of a batch, or one for all lengths.
 
-        Blocks share their code: a length is compiled once, not once a block.
+        Blocks share their code: a length is compiled once, not once a block. One code for all
+        lengths is what torch 2.13 makes for ``encode`` without gradients; in training its Inductor
+        fixes the length where it writes the gradient of a convolution's input, and compiles again
+        for each.
         """
         torch._dynamo.config.recompile_limit = MAX_COMPILED_SHAPES
         for block in self.encoder.encoders:

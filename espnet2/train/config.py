@@ -121,7 +121,8 @@ class TrainConfig:
     """Keep a running mean of the weights with this decay a step; validation and export use it."""
 
     compile: Literal["buckets", "any"] | None = None
-    """torch.compile of the encoder's blocks: code for each bucket's length, or for any length."""
+    """torch.compile of the encoder's blocks: code for each bucket's length, or asked for any length
+    (torch 2.13 keeps to that where nothing is learnt; see ``ESPnetSSLModel.compile_blocks``)."""
 
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Ranks hold the whole model each, or share it (FSDP2), where it is too large for one."""
