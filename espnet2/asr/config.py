@@ -6,7 +6,40 @@ from typing import Literal
 
 from espnet2.utils.errors import ConfigError
 
-TASKS = ("multi", "lid", "joint")
+TASKS = ("mono", "multi", "lid", "joint")
+"""Kinds of task. A cell of one language spells its own: ``mono-<iso>-<corpus>``."""
+
+
+def task_kind(task: str) -> str:
+    """Which of ``TASKS`` a cell's task is: ``mono-eng-mls`` is mono.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    if task.startswith("mono-"):
+        mono_parts(task)
+        return "mono"
+    if task not in TASKS or task == "mono":
+        raise ConfigError(f"task {task!r} is not multi, lid, joint or mono-<iso>-<corpus>")
+    return task
+
+
+def mono_parts(task: str) -> tuple[str, str]:
+    """Language and training corpus of ``mono-<iso>-<corpus>``; the corpus may have dashes.
+
+    Raises:
+        ConfigError: it is no such task.
+    """
+    kind, _, rest = task.partition("-")
+    language, _, corpus = rest.partition("-")
+    if kind != "mono" or not language or not corpus:
+        raise ConfigError(f"task {task!r} is not mono-<iso>-<corpus>, like mono-eng-mls")
+    return language, corpus
+
+
+def mono_task(language: str, corpus: str) -> str:
+    """``mono-eng-mls`` of eng and mls."""
+    return f"mono-{language}-{corpus}"
 
 
 @dataclass(frozen=True, kw_only=True)

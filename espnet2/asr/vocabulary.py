@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from espnet2.asr.config import task_kind
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_text
 
@@ -15,8 +16,9 @@ LANGUAGE = re.compile(r"^\[([a-z0-9-]+)\](?: |$)")
 
 
 def target_text(task: str, language: str, text: str) -> str:
-    """What a cell is trained on: multi ``TEXT``, lid ``[iso]``, joint ``[iso] TEXT``."""
-    return {"multi": text, "lid": f"[{language}]", "joint": f"[{language}] {text}"}[task]
+    """What a cell is trained on: mono and multi ``TEXT``, lid ``[iso]``, joint ``[iso] TEXT``."""
+    kind = task_kind(task)
+    return {"lid": f"[{language}]", "joint": f"[{language}] {text}"}.get(kind, text)
 
 
 def split_language(text: str) -> tuple[str | None, str]:
