@@ -105,6 +105,14 @@ def test_an_unfinished_run_says_so(dump, tmp_path):
     assert "- The run had not reached its last step." in text.splitlines()
 
 
+def test_a_run_that_was_prolonged_since_its_summary_says_how_far_it_is(dump, tmp_path):
+    exp = make_run(tmp_path / "exp", dump, steps=(), max_steps=12)
+    write_json(exp / "summary.json", {"step": 4, "is_complete": True})
+    rows = card(exp, dump)[1].splitlines()
+    assert "- steps: 6 of 12, 2.0 passes over the data" in rows
+    assert "- The run had not reached its last step." in rows
+
+
 def test_a_rate_that_only_scales_the_schedule_is_not_called_its_peak(dump, tmp_path):
     exp = make_run(tmp_path / "exp", dump, steps=(), scheduler="noamlr")
     rows = card(exp, dump)[1].splitlines()

@@ -135,7 +135,7 @@ def training_rows(facts: Facts) -> list[str]:
     """How it was trained: only what the run's files say."""
     trained, provenance = facts.trained, facts.provenance
     labels, optim = trained.get("labels") or {}, trained.get("optim_conf") or {}
-    step = facts.summary.get("step")
+    step = steps_made(facts)
     rows = [
         step and f"steps: {step:,} of {trained.get('max_steps', step):,}{passes(facts, step)}",
         f"exported: mean of the weights after the steps {listing(facts.steps)}"
@@ -157,6 +157,12 @@ def training_rows(facts: Facts) -> list[str]:
         provenance and f"software: {', '.join(versions(provenance))}",
     ]
     return [row for row in rows if row]
+
+
+def steps_made(facts: Facts) -> int | None:
+    """Steps of the run. A run that was prolonged may have gone on since its summary was written."""
+    step = facts.summary.get("step")
+    return step and max(step, *facts.steps)
 
 
 def learning_rate(trained: dict[str, Any]) -> str:
@@ -233,7 +239,8 @@ def limits(facts: Facts) -> list[str]:
         most, *_, least = by_hours(facts.hours["languages"])
         least, most = (f"{language_name(name)} {hours(c)} h" for name, c in (least, most))
         rows.insert(1, f"It heard languages for unequal times, from {least} to {most}.")
-    if not facts.summary.get("is_complete", True):
+    step, is_complete = steps_made(facts), facts.summary.get("is_complete", True)
+    if not is_complete or (step and step < facts.trained.get("max_steps", step)):
         rows.insert(0, "The run had not reached its last step.")
     return rows
 
