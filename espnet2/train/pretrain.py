@@ -100,6 +100,7 @@ def prepare(
     model_part = with_num_classes(model_part, labels.num_clusters)
     model_config = SSLModelConfig.from_espnet(model_part, WHERE)
     check_masking(model_config, config)
+    check_replicated(model_config, config, world)
     torch.manual_seed(seed_for(seed, "model"))
     model = build_model(model_config)
     for part in (batches, valid):  # only the built model knows how many channels it masks
@@ -157,6 +158,22 @@ def check_masking(model: SSLModelConfig, config: TrainConfig) -> None:
                 f"{WHERE}: mask_prob 0 leaves no frame to predict; raise it, or set "
                 "loss_conf.unmasked_weight to learn from visible frames"
             )
+
+
+def check_replicated(model: SSLModelConfig, config: TrainConfig, world: World) -> None:
+    """Refuse blocks without a gradient where DDP would wait for it, before the second step.
+
+    Raises:
+        ConfigError: no loss reads the last hidden state.
+    """
+    last, layers = model.encoder.num_blocks - 1, [loss.layers for loss in model.losses]
+    is_read = any({-1, last} & set(chosen) for chosen in layers)
+    if world.size > 1 and config.parallel == "ddp" and not is_read:
+        raise ConfigError(
+            f"{WHERE}: loss_conf.layers leaves out the last block ({last}), and DDP needs a "
+            "gradient for every weight: add it, use fewer encoder_conf.num_blocks, or set "
+            "parallel: fsdp"
+        )
 
 
 def with_num_classes(model_part: dict[str, Any], num_clusters: int) -> dict[str, Any]:

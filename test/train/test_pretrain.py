@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from espnet2.train.checkpoint import load_tensors, save_tensors, step_path
 from espnet2.train.config import Phase, TrainConfig
 from espnet2.train.distributed import World
 from espnet2.train.metrics import read_metrics
-from espnet2.train.pretrain import pretrain
+from espnet2.train.pretrain import check_replicated, pretrain
 from espnet2.train.trainer import Trainer
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
@@ -193,3 +194,17 @@ def test_checkpoints_of_two_models_have_no_average(tmp_path):
         save_tensors(step_path(tmp_path, step), {"model": {"w": torch.zeros(step)}})
     with pytest.raises(CheckpointError, match=r"step_0000002.pth holds other tensors"):
         average([step_path(tmp_path, step) for step in (1, 2)])
+
+
+def test_blocks_after_the_last_loss_are_refused_where_ddp_waits_for_their_gradients():
+    loss = {**MODEL["loss_conf"], "num_classes": 8, "layers": [0]}
+    blocks = {**MODEL["encoder_conf"], "num_blocks": 2}
+    model = {**MODEL, "loss_conf": loss, "encoder_conf": blocks}
+    model = SSLModelConfig.from_espnet(model, "a test")
+    two, ddp = World(size=2), TrainConfig(max_steps=9)
+    with pytest.raises(ConfigError, match=r"leaves out the last block \(1\), and DDP needs"):
+        check_replicated(model, ddp, two)
+    check_replicated(model, TrainConfig(max_steps=9, parallel="fsdp"), two)
+    check_replicated(model, ddp, World())
+    last = replace(model, losses=(replace(model.losses[0], layers=(1,)),))
+    check_replicated(last, ddp, two)
