@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_training import TinyBatches, TinyModel, run_tiny, tiny_config
 
-from espnet2.train.checkpoint import load_tensors, saved_steps, step_path
+from espnet2.train import state
+from espnet2.train.checkpoint import load_tensors, save_tensors, saved_steps, step_path
 from espnet2.train.distributed import World
 from espnet2.train.guards import Guards
 from espnet2.train.loop import train
@@ -78,6 +79,21 @@ def test_rows_are_on_the_disk_before_the_checkpoint_that_does_not_make_them_agai
     kinds = [name.lstrip(".").split(".")[0] for name in synced]
     last = max(i for i, kind in enumerate(kinds) if kind == "step_0000003")
     assert kinds[last - 2 : last] == ["metrics", "languages"]
+
+
+def test_the_checkpoint_of_a_step_is_written_after_all_its_other_files(tmp_path, monkeypatch):
+    written = []
+
+    def save(path, tensors):
+        written.append((path.parent.name, path.name))
+        save_tensors(path, tensors)
+
+    monkeypatch.setattr(state, "save_tensors", save)
+    snapshots = snapshots_of(tmp_path, intermediate_interval_steps=3)
+    validated(snapshots, [0.9, 0.8, 0.7])
+    snapshots.close()
+    folders = [folder for folder, name in written if name == "step_0000003.pth"]
+    assert folders == ["best", "intermediate", "checkpoints"]
 
 
 def test_rows_of_earlier_steps_come_back_with_the_checkpoint(tmp_path):
