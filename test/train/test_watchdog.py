@@ -1,5 +1,6 @@
 """Real ranks that come to harm: the job ends in time, in one line, and nothing of it is left."""
 
+import os
 import re
 import signal
 import subprocess
@@ -84,12 +85,13 @@ def test_a_rank_that_comes_to_harm_ends_the_job_in_one_line(tmp_path, harm):
     assert re.search(ENDS[harm], errors[0]), errors[0]
 
 
-def test_a_launcher_that_is_killed_takes_everybody_along(tmp_path):
+@pytest.mark.parametrize("generation", [0, 1])  # the driver, torchrun
+def test_a_launcher_that_is_killed_takes_everybody_along(tmp_path, generation):
     job = start(tmp_path / "none", "none")
     processes = watch(job, (tmp_path / "none/harmed").exists)
     assert len(processes) >= 6
-    job.send_signal(signal.SIGKILL)
-    job.wait()
+    os.kill(family(job.pid)[generation], signal.SIGKILL)
+    job.wait(30)
     assert still_running(processes, 10) == []
 
 
