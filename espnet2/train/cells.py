@@ -13,6 +13,8 @@ from espnet2.asr.config import (
     FeatureConfig,
     ProbeConfig,
     TuneConfig,
+    mono_task,
+    task_kind,
 )
 from espnet2.data.superb import SPLITS, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
@@ -21,6 +23,12 @@ from espnet2.utils.errors import ConfigError
 
 TRACKS = ("10min", "1h")
 OVERRIDABLE = ("probe", "tune", "batches", "training")
+MONOLINGUAL = (
+    "eng/mls", "eng/nchlt", "eng/voxpopuli", "fra/voxforge", "fra/voxpopuli", "deu/swc",
+    "deu/voxpopuli", "rus/M-AILABS", "swa/ALFFA", "swe/NST", "jpn/commonvoice", "cmn/fleurs",
+    "xty/mexico-el",
+)  # fmt: skip
+"""The benchmark's monolingual configurations (arXiv 2305.10615): language and training corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +38,19 @@ class FinetuneConfig:
     encoders: dict[str, EncoderSpec]
     """Encoders by the name of their folder below exp/superb."""
 
+    only_encoders: list[str] = field(default_factory=list)
+    """Of these encoders the ones to run; empty: all. The driver's --encoders."""
+
     tracks: list[str] = field(default_factory=lambda: ["10min"])
     """Training lists: 10min, 1h. Development and test lists are the 10-minute ones."""
 
     tasks: list[str] = field(default_factory=lambda: list(TASKS))
-    """multi: TEXT, lid: [iso], joint: [iso] TEXT."""
+    """multi: TEXT, lid: [iso], joint: [iso] TEXT, all of them in every language at once; mono: TEXT
+    of one language, a cell for each of ``monolingual``."""
+
+    monolingual: list[str] = field(default_factory=lambda: list(MONOLINGUAL))
+    """Configurations of mono, <language>/<corpus>: trained and validated on that corpus of the
+    language, tested on every corpus of the language."""
 
     learning_rates: list[float] = field(default_factory=lambda: [4e-5, 1e-4, 4e-4])
     """The XEUS authors' grid (arXiv 2407.00837); the one best on dev is reported."""
@@ -43,7 +59,7 @@ class FinetuneConfig:
     """Seeds of the probe's weights, batches and SpecAugment."""
 
     corpora: dict[str, list[str]] = field(default_factory=dict)
-    """Corpora of a task, in every split; a task that is not named uses all."""
+    """Corpora of a task, in every split; a task that is not named uses all. Not of mono."""
 
     data: SuperbDataConfig = field(default_factory=SuperbDataConfig)
 
@@ -62,27 +78,60 @@ class FinetuneConfig:
     average_best: int = 5
     """Checkpoints of lowest development loss to average."""
 
+    by_track: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What differs for a track: {1h: {training: {max_steps: 200}}}."""
+
     by_task: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What differs for a task: {lid: {training: {max_steps: 100}}}."""
+    """What differs for a task, over ``by_track``: {mono: {training: {max_steps: 100}}}."""
 
     def __post_init__(self) -> None:
-        problems = [f"track {t} is not 10min or 1h" for t in self.tracks if t not in TRACKS]
+        tracks = [*self.tracks, *self.by_track]
+        problems = [f"track {t} is not 10min or 1h" for t in tracks if t not in TRACKS]
         named = [*self.tasks, *self.corpora, *self.by_task]
         problems += [f"task {t} is not one of {', '.join(TASKS)}" for t in named if t not in TASKS]
+        problems += [
+            f"monolingual: {name!r} must be <language>/<corpus>, like eng/mls"
+            for name in self.monolingual
+            if len(name.split("/")) != 2 or not all(name.split("/")) or "-" in name.split("/")[0]
+        ]
+        if "mono" in self.corpora:
+            problems.append("corpora of mono: name them in monolingual")
+        problems += [
+            f"only_encoders: {name} is not one of {', '.join(self.encoders)}"
+            for name in self.only_encoders
+            if name not in self.encoders
+        ]
         bad = [n for n in self.corrupted if n in SPLITS or not re.fullmatch(r"[a-z0-9_]+", n)]
         problems += [
             f"corrupted: {name!r} must be of a-z, 0-9 and _, and not {', '.join(SPLITS)}"
             for name in bad
         ]
-        for name in ("encoders", "tracks", "tasks", "learning_rates", "seeds"):
+        required = ("encoders", "tracks", "tasks", "learning_rates", "seeds")
+        for name in (*required, *(["monolingual"] if "mono" in self.tasks else [])):
             values = list(getattr(self, name))
             if not values or len(set(values)) != len(values):
                 problems.append(f"{name} must be given and hold nothing twice, got {values}")
-        keys = {key for changes in self.by_task.values() for key in changes}
-        odd = sorted(keys - set(OVERRIDABLE))
-        problems += [f"by_task may change {', '.join(OVERRIDABLE)}, not {key}" for key in odd]
+        for by in ("by_track", "by_task"):
+            keys = {key for changes in getattr(self, by).values() for key in changes}
+            odd = sorted(keys - set(OVERRIDABLE))
+            problems += [f"{by} may change {', '.join(OVERRIDABLE)}, not {key}" for key in odd]
         if problems:
             raise ConfigError("finetune: " + "; ".join(problems))
+
+    @property
+    def used_encoders(self) -> dict[str, EncoderSpec]:
+        """The encoders to run, by name."""
+        only = self.only_encoders or self.encoders
+        return {name: spec for name, spec in self.encoders.items() if name in only}
+
+    @property
+    def cell_tasks(self) -> list[str]:
+        """Tasks as cells spell them: mono once a configuration, ``mono-eng-mls``."""
+        names = []
+        for task in self.tasks:
+            configurations = [name.split("/") for name in self.monolingual]
+            names += [mono_task(*c) for c in configurations] if task == "mono" else [task]
+        return names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,31 +171,34 @@ def finetune_config(section: dict[str, Any], where: str) -> FinetuneConfig:
 
 
 def cells(config: FinetuneConfig) -> Iterator[CellConfig]:
-    """Every cell of the matrix, the longest tasks first: short ones fill the end."""
-    by_task = {task: task_settings(config, task) for task in config.tasks}
-    steps = {task: settings["training"].get("max_steps", 0) for task, settings in by_task.items()}
-    tasks = sorted(config.tasks, key=lambda task: -steps[task])
-    grid = itertools.product(config.seeds, config.tracks, tasks, config.learning_rates)
-    for (seed, track, task, rate), name in itertools.product(grid, config.encoders):
+    """Every cell of the matrix, the longest first: short ones fill the end."""
+    pairs = itertools.product(config.tracks, config.cell_tasks)
+    settings = {(track, task): settings_of(config, track, task) for track, task in pairs}
+    grid = sorted(
+        itertools.product(config.seeds, settings, config.learning_rates),
+        key=lambda place: -settings[place[1]]["training"].get("max_steps", 0),
+    )
+    for (seed, (track, task), rate), name in itertools.product(grid, config.used_encoders):
         yield CellConfig(
             encoder_name=name, encoder=config.encoders[name], task=task, track=track,
             learning_rate=rate, seed=seed, corpora=config.corpora.get(task, []),
-            features=config.features, average_best=config.average_best, **by_task[task],
+            features=config.features, average_best=config.average_best, **settings[track, task],
         )  # fmt: skip
 
 
-def task_settings(config: FinetuneConfig, task: str) -> dict[str, Any]:
-    """Probe, tuning, batches and training of a task, with what ``by_task`` changes."""
-    changes = config.by_task.get(task, {})
-    where = f"finetune.by_task.{task}"
-    probe = merge(to_dict(config.probe), changes.get("probe", {}))
-    tune = merge(to_dict(config.tune), changes.get("tune", {}))
-    batches = merge(to_dict(config.batches), changes.get("batches", {}))
+def settings_of(config: FinetuneConfig, track: str, task: str) -> dict[str, Any]:
+    """Probe, tuning, batches and training of a cell, with what ``by_track`` and ``by_task`` say."""
+    kind = task_kind(task)
+    where = f"finetune of {kind} {track}"
+    changes = merge(config.by_track.get(track, {}), config.by_task.get(kind, {}))
+    merged = {
+        name: merge(to_dict(getattr(config, name)), changes.get(name, {})) for name in OVERRIDABLE
+    }
     return {
-        "probe": from_dict(ProbeConfig, probe, f"{where}.probe"),
-        "tune": from_dict(TuneConfig, tune, f"{where}.tune"),
-        "batches": from_dict(BatchConfig, batches, f"{where}.batches"),
-        "training": merge(config.training, changes.get("training", {})),
+        "probe": from_dict(ProbeConfig, merged["probe"], f"{where}: probe"),
+        "tune": from_dict(TuneConfig, merged["tune"], f"{where}: tune"),
+        "batches": from_dict(BatchConfig, merged["batches"], f"{where}: batches"),
+        "training": merged["training"],
     }
 
 
@@ -156,7 +208,7 @@ def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:
     Raises:
         ConfigError: no validation, so no checkpoints best on dev to average.
     """
-    where = f"finetune.training of {cell.task}"
+    where = f"finetune.training of {cell.task} {cell.track}"
     data = merge(cell.training, {"optim_conf": {"lr": cell.learning_rate}})
     interval = data.setdefault("valid_interval_steps", TrainConfig.valid_interval_steps)
     if not interval:

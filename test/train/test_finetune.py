@@ -29,6 +29,7 @@ SPEC.loader.exec_module(tiny_asr)
 
 SECTION = {
     "encoders": {"fbank": {"kind": "fbank"}, "random": {"kind": "random"}},
+    "tasks": ["multi", "lid", "joint"],
     "learning_rates": [0.001, 0.01],
     "corpora": {"joint": ["real"]},
     "training": {"max_steps": 6, "scheduler": "tristagelr"},
@@ -88,7 +89,7 @@ def test_the_matrix_is_every_combination_with_the_long_tasks_first():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tasks": ["asr"]}, "task asr is not one of multi, lid, joint"),
+        ({"tasks": ["asr"]}, "task asr is not one of mono, multi, lid, joint"),
         ({"corpora": {"lid2": []}}, "task lid2 is not one of"),
         ({"encoders": {}}, "encoders must be given"),
         ({"seeds": [1, 1]}, r"hold nothing twice, got \[1, 1\]"),
