@@ -13,15 +13,10 @@ from pathlib import Path
 
 from espnet2.data.audio import duration_s
 from espnet2.data.config import BankConfig
+from espnet2.data.superb_reserved import FEW_SHOT_UTTERANCES, RESERVED_LANGUAGES
 from espnet2.utils.errors import ConfigError, DataError
 
 SPLITS = ("train", "dev", "test")
-
-# The 20 reserved languages of ML-SUPERB (arXiv 2305.10615): five training utterances each.
-RESERVED_LANGUAGES = (
-    "dan", "lit", "tur", "srp", "vie", "kaz", "zul", "tsn", "epo", "frr",
-    "tok", "umb", "bos", "ful", "ceb", "luo", "kea", "sun", "tso", "tos",
-)  # fmt: skip
 
 # The benchmark removes from the first "[" to the last "]" unless a bracket of another kind is
 # between them, so that "[a] b [c]" vanishes as a whole. Kept: other text means other scores.
@@ -40,7 +35,8 @@ class SuperbDataConfig:
     """Reserved languages (ISO 639-3), trained on a few utterances only."""
 
     few_shot_utterances: dict[str, list[str]] = field(default_factory=dict)
-    """The training utterances of a reserved language; others take the first of each corpus."""
+    """The training utterances of a reserved language; not named: the benchmark's five, and of
+    a tree that lists none of them the first of each corpus."""
 
     few_shot_count: int = 5
     """How many training utterances a reserved language keeps of each corpus."""
@@ -213,11 +209,17 @@ def few_shot(
     rows: list[SuperbRow], language: str, config: SuperbDataConfig, dropped: list[Dropped]
 ) -> list[SuperbRow]:
     """The few training utterances of a reserved language; the rest are recorded as reserved."""
-    chosen = config.few_shot_utterances.get(language)
-    if chosen is None:
+    ids = {row.utt_id for row in rows}
+    chosen = config.few_shot_utterances.get(language, FEW_SHOT_UTTERANCES.get(language, ()))
+    if language not in config.few_shot_utterances and not ids.intersection(chosen):
         corpora = {row.corpus for row in rows}
         in_corpus = [[row.utt_id for row in rows if row.corpus == name] for name in corpora]
         chosen = [utt_id for ids in in_corpus for utt_id in ids[: config.few_shot_count]]
+    dropped += [
+        Dropped(utt_id=utt_id, reason="few-shot utterance missing", detail=language)
+        for utt_id in chosen
+        if utt_id not in ids
+    ]
     reserved = [row for row in rows if row.utt_id not in chosen]
     dropped += [Dropped(utt_id=r.utt_id, reason="reserved language", detail="") for r in reserved]
     return [row for row in rows if row.utt_id in chosen]
