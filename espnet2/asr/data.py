@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from espnet2.asr.config import BatchConfig
+from espnet2.asr.config import BatchConfig, mono_parts, task_kind
 from espnet2.asr.features import FeatureStore, LiveFeatures
 from espnet2.asr.transformer import MIN_FRAMES
 from espnet2.asr.vocabulary import Vocabulary, target_text
@@ -48,7 +48,7 @@ def read_examples(
     """The utterances of a split that belong to a task; no corpora named: all of them.
 
     Raises:
-        DataError: features of other data, or no utterance of these corpora.
+        DataError: features of other data, or no utterance of the task.
     """
     utterances = read_kaldi(data_dir)
     if [u.utt_id for u in utterances] != features.utt_ids:
@@ -61,11 +61,24 @@ def read_examples(
             corpus=corpus_of[u.utt_id], target=target_text(task, u.language, u.text),
         )
         for row, u in enumerate(utterances)
-        if not corpora or corpus_of[u.utt_id] in corpora
+        if is_member(task, data_dir.name, u.language, corpus_of[u.utt_id], corpora)
     ]  # fmt: skip
     if not examples:
-        raise DataError(f"{data_dir} has no utterance of the corpora {', '.join(corpora)}")
+        what = f"the corpora {', '.join(corpora)}" if corpora else task
+        raise DataError(f"{data_dir} has no utterance of {what}")
     return examples
+
+
+def is_member(task: str, split: str, language: str, corpus: str, corpora: list[str]) -> bool:
+    """Whether an utterance of a split belongs to a task; no corpora named: those of all.
+
+    A monolingual cell trains and validates on one corpus of its language and is tested on all of
+    the language's: on any split but train and dev (arXiv 2305.10615).
+    """
+    if task_kind(task) != "mono":
+        return not corpora or corpus in corpora
+    own_language, own_corpus = mono_parts(task)
+    return language == own_language and (split not in ("train", "dev") or corpus == own_corpus)
 
 
 def trainable(
