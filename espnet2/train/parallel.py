@@ -44,11 +44,11 @@ class Parallel:
         return contextlib.nullcontext()
 
     def model_state(self) -> dict[str, Tensor]:
-        """The whole model by its own names; every rank must call it."""
+        """The whole model by its own names (see ``whole``); every rank must call it."""
         return whole(self.model.state_dict())
 
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """The whole state of ``optimizer``, as torch's own; every rank must call it."""
+        """The whole state of ``optimizer``, as torch's own (``whole``); every rank must call it."""
         state = optimizer.state_dict()
         return {**state, "state": {i: whole(part) for i, part in state["state"].items()}}
 
@@ -151,7 +151,16 @@ def build_parallel(model: nn.Module, config: TrainConfig, world: World) -> Paral
 
 def whole(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """``tensors`` with shards gathered; every rank that holds shards must call it."""
-    return {name: t.full_tensor() if isinstance(t, DTensor) else t for name, t in tensors.items()}
+    return {name: gathered(t) if isinstance(t, DTensor) else t for name, t in tensors.items()}
+
+
+def gathered(shard: DTensor) -> Tensor:
+    """The whole tensor in the host's memory on rank 0; on the others one without data (meta).
+
+    A model that is sharded may be too large for one GPU: there it is whole one tensor at a time.
+    """
+    tensor = shard.full_tensor().detach()
+    return tensor.cpu() if distributed.get_rank() == 0 else tensor.to("meta")
 
 
 def like(tensors: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:

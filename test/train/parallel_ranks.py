@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from tiny_training import WIDTH, TinyBatches, tiny_config
-from torch import nn
+from torch import distributed, nn
 
 from espnet2.nn.loss_output import LossOutput
 from espnet2.train.agreement import refuse_diverged
@@ -86,15 +86,26 @@ class Run:
         return self
 
 
-def results(world):
+def shared(state, path, world):
+    """Rank 0's ``state`` on every rank, through a file as a checkpoint goes."""
+    if world.is_first:
+        torch.save(state, path)
+    distributed.barrier()
+    return torch.load(path, weights_only=True)
+
+
+def results(world, folder):
     """What the tests look at."""
     found = {}
     for name, kind in KINDS.items():
         run = Run(world, 2, **kind).steps(0, HALF)
-        half = run.state()
+        half = shared(run.state(), folder / f"{name}_half.pth", world)
         run.steps(HALF, STEPS)
+        end = run.state()
         found[name] = {
-            "half": half, "end": run.state(), "norms": run.norms,
+            "half": half, "end": end, "norms": run.norms,
+            "devices": sorted({tensor.device.type for tensor in end[0].values()}),
+            "shared end": shared(end, folder / f"{name}_end.pth", world),
             "exchanges": len(getattr(run.parallel, "waits", [])),
             "exposed": [run.parallel.exposed_s(), run.parallel.exposed_s()],
         }  # fmt: skip
@@ -123,5 +134,6 @@ def said_of_divergence(run, world):
 
 
 if __name__ == "__main__":
+    results_folder = Path(sys.argv[1])
     with joined() as here:
-        torch.save(results(here), Path(sys.argv[1]) / f"rank{here.rank}.pth")
+        torch.save(results(here, results_folder), results_folder / f"rank{here.rank}.pth")

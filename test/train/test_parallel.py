@@ -39,12 +39,17 @@ def assert_close(one, other, atol=1e-6):
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_two_ranks_with_accumulation_equal_one_process(ranks, alone, kind):
     for rank in ranks:
-        assert_close(alone.state()[0], rank[kind]["end"][0])
+        assert_close(alone.state()[0], rank[kind]["shared end"][0])
         assert [skipped for _, skipped in rank[kind]["norms"]] == [
             float(step == BAD_STEP) for step in range(STEPS)
         ]
         for (norm, _), (other, _) in zip(rank[kind]["norms"], alone.norms, strict=True):
             assert norm == pytest.approx(other, rel=1e-5)
+
+
+def test_shards_are_whole_on_the_first_rank_alone(ranks):
+    assert [rank["fsdp"]["devices"] for rank in ranks] == [["cpu"], ["meta"]]
+    assert [rank["ddp"]["devices"] for rank in ranks] == [["cpu"], ["cpu"]]
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
