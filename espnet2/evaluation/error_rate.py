@@ -1,15 +1,16 @@
-"""Character error rate: edit distance over the number of reference characters.
+"""Error rates: edits over the number of reference characters, or phones.
 
 One edit is an insertion, a deletion or a substitution of one Unicode code point (Levenshtein, as
-in jiwer). sclite aligns with weights 4/3/3 instead, which can only count the same or more edits.
+in jiwer). The published tables come from sclite, which can count more (``sclite.py``); both counts
+are kept.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
-from espnet2.evaluation.text import scored_characters
+from espnet2.evaluation.sclite import sclite_edits
+from espnet2.evaluation.text import Units, scored_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,11 @@ class ErrorCount:
     edits: int
     """Insertions, deletions and substitutions that turn the reference into the hypothesis."""
 
+    sclite_edits: int
+    """The same of the alignment that sclite chooses; at least ``edits``."""
+
     characters: int
-    """Reference characters, spaces between words included."""
+    """Reference characters, spaces between words included; phones where these are scored."""
 
     @property
     def rate(self) -> float | None:
@@ -28,19 +32,14 @@ class ErrorCount:
         return 100 * self.edits / self.characters if self.characters else None
 
 
-def char_errors(reference: str, hypothesis: str) -> ErrorCount:
+def count_errors(reference: str, hypothesis: str, units: Units = "characters") -> ErrorCount:
     """Edits between two texts, language tags left out.
 
     An empty reference counts no characters and one edit for each character of the hypothesis.
     """
-    reference, hypothesis = scored_characters(reference), scored_characters(hypothesis)
-    return ErrorCount(edits=Levenshtein.distance(reference, hypothesis), characters=len(reference))
-
-
-def pooled(counts: Iterable[ErrorCount]) -> ErrorCount:
-    """The sum of several counts."""
-    counts = list(counts)
+    wanted, found = scored_units(reference, units), scored_units(hypothesis, units)
     return ErrorCount(
-        edits=sum(count.edits for count in counts),
-        characters=sum(count.characters for count in counts),
+        edits=Levenshtein.distance(wanted, found),
+        sclite_edits=sclite_edits(wanted, found),
+        characters=len(wanted),
     )

@@ -1,13 +1,18 @@
-"""Reading what a probe said: the language tag in front and the characters that count.
+"""Reading what a probe said: the language tag in front and the units that count.
 
-A target is ``[iso] TEXT`` (joint), ``[iso]`` (lid) or ``TEXT`` (multi). Stage 10 removes brackets
-from transcripts and upper-cases them, so a lower-case tag in brackets is never part of a text.
+A target is ``[iso] TEXT`` (joint), ``[iso]`` (lid) or ``TEXT`` (multi, mono). Stage 10 removes
+brackets from transcripts and upper-cases them, so a lower-case tag in brackets is never part of a
+text. What only looks like a tag (``[``, ``[da``, ``[]``, ``[DAN]``) is text, and wrong text.
 """
 
 import re
+from typing import Literal
 
-# ML-SUPERB's own scorer reads these two forms: "[eng]", and "[org_jpn]" of one odd corpus.
-LANGUAGE_TAG = re.compile(r"\[([a-z]{3}(?:_[a-z]{3})?)\]")
+Units = Literal["characters", "phones"]
+
+# "[eng]" and, of one odd corpus, "[org_jpn]", which ML-SUPERB's own scorer reads too; "[pt-br]" of
+# data whose languages have other codes.
+LANGUAGE_TAG = re.compile(r"\[([a-z0-9]+(?:[_-][a-z0-9]+)*)\]")
 
 # The vocabulary's name for an unseen character is one wrong character, not five.
 UNKNOWN, WRONG_CHARACTER = "<unk>", "\N{REPLACEMENT CHARACTER}"
@@ -19,6 +24,13 @@ def first_language(text: str) -> str | None:
     return match.group(1) if match else None
 
 
+def leading_language(text: str) -> tuple[str | None, str]:
+    """``"[dan] HEJ"`` as ``("dan", "HEJ")``; a text that does not begin with a tag is whole."""
+    text = text.strip()
+    match = LANGUAGE_TAG.match(text)
+    return (match.group(1), text[match.end() :].strip()) if match else (None, text)
+
+
 def scored_characters(text: str) -> str:
     """``text`` without language tags, runs of white space as one space, none at the ends.
 
@@ -27,3 +39,9 @@ def scored_characters(text: str) -> str:
     """
     text = text.replace(UNKNOWN, WRONG_CHARACTER)
     return " ".join(LANGUAGE_TAG.sub(" ", text).split())
+
+
+def scored_units(text: str, units: Units = "characters") -> str | list[str]:
+    """What is compared: the characters of ``text``, or its phones, which spaces separate."""
+    characters = scored_characters(text)
+    return characters.split() if units == "phones" else characters

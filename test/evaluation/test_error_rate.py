@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2.evaluation.bootstrap import ratio_interval
-from espnet2.evaluation.error_rate import ErrorCount, char_errors, pooled
+from espnet2.evaluation.bootstrap import language_interval, language_ratios, ratio_interval
+from espnet2.evaluation.error_rate import ErrorCount, count_errors
 from espnet2.evaluation.hypotheses import Hypothesis, pair_up, read_hypotheses, write_hypotheses
-from espnet2.evaluation.text import first_language, scored_characters
+from espnet2.evaluation.superb2 import mean_of_languages
+from espnet2.evaluation.text import first_language, leading_language, scored_characters
 from espnet2.utils.errors import DataError
 from espnet2.utils.seeding import rng_for
 
@@ -41,38 +42,70 @@ def edit_distance(a: str, b: str) -> int:
     ],
 )
 def test_edits_are_counted_in_characters_without_tags(reference, hypothesis, edits, characters):
-    expected = ErrorCount(edits=edits, characters=characters)
-    assert char_errors(reference, hypothesis) == expected
+    expected = ErrorCount(edits=edits, sclite_edits=edits, characters=characters)
+    assert count_errors(reference, hypothesis) == expected
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text("AB Ж漢é", max_size=12), st.text("AB Ж漢é", max_size=12))
 def test_the_edit_distance_is_the_textbook_one(reference, hypothesis):
     a, b = scored_characters(reference), scored_characters(hypothesis)
-    assert char_errors(reference, hypothesis).edits == edit_distance(a, b)
+    assert count_errors(reference, hypothesis).edits == edit_distance(a, b)
 
 
-def test_pooling_adds_edits_and_characters_and_not_rates():
-    parts = [ErrorCount(edits=1, characters=1), ErrorCount(edits=0, characters=9)]
-    assert pooled(parts).rate == 10.0
-    assert ErrorCount(edits=2, characters=0).rate is None
+def test_a_reference_without_characters_has_no_rate():
+    assert count_errors("", "AB").rate is None
+    assert count_errors("ABCD", "ABC").rate == 25
 
 
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("[dan] HEJ", "dan"),
-        ("HEJ [swe] [dan]", "swe"),
-        ("[org_jpn] X", "org_jpn"),
-        ("HEJ", None),
-        ("[da] HEJ", None),
-        ("[dan HEJ", None),
-        ("[[dan]]", "dan"),
-        ("", None),
-    ],
-)
-def test_the_first_whole_tag_is_the_language(text, language):
+def test_phones_are_counted_whole():
+    found = count_errors("k o N n i", "k o n i i", "phones")
+    assert (found.edits, found.characters) == (2, 5)
+    assert count_errors("ts u", "t u", "phones") == ErrorCount(
+        edits=1, sclite_edits=1, characters=2
+    )
+    assert count_errors("ts u", "<unk> u", "phones").edits == 1
+
+
+BROKEN = [  # hypothesis, the language it names, the text that is scored
+    ("[dan] HEJ", "dan", "HEJ"),
+    ("HEJ [swe] [dan]", "swe", "HEJ"),
+    ("[swe][dan] HEJ", "swe", "HEJ"),
+    ("HE[dan]J", "dan", "HE J"),
+    ("[org_jpn] X", "org_jpn", "X"),
+    ("[pt-br] X", "pt-br", "X"),
+    ("[[dan]]", "dan", "[ ]"),
+    ("]dan[", None, "]dan["),
+    ("HEJ", None, "HEJ"),
+    ("[", None, "["),
+    ("]", None, "]"),
+    ("[]", None, "[]"),
+    ("[ ]", None, "[ ]"),
+    ("[xx", None, "[xx"),
+    ("xx]", None, "xx]"),
+    ("[dan HEJ", None, "[dan HEJ"),
+    ("[DAN] HEJ", None, "[DAN] HEJ"),
+    ("[Dan] HEJ", None, "[Dan] HEJ"),
+    ("[ dan ] HEJ", None, "[ dan ] HEJ"),
+    ("[d an] HEJ", None, "[d an] HEJ"),
+    ("[dan\u0301] HEJ", None, "[dan\u0301] HEJ"),
+    ("[-] HEJ", None, "[-] HEJ"),
+    ("<unk>", None, "\N{REPLACEMENT CHARACTER}"),
+    ("   ", None, ""),
+    ("", None, ""),
+]
+
+
+@pytest.mark.parametrize(("text", "language", "scored"), BROKEN)
+def test_the_first_whole_tag_is_the_language_and_no_text(text, language, scored):
     assert first_language(text) == language
+    assert scored_characters(text) == scored
+
+
+def test_a_leading_tag_is_cut_off_and_a_later_one_is_text():
+    assert leading_language(" [dan] HEJ [swe]") == ("dan", "HEJ [swe]")
+    assert leading_language("HEJ [swe]") == (None, "HEJ [swe]")
+    assert leading_language("[xx") == (None, "[xx")
 
 
 def test_hypotheses_survive_writing_and_reading(tmp_path):
@@ -132,3 +165,22 @@ def test_the_interval_is_a_function_of_the_seed():
 def test_one_utterance_and_no_characters_have_no_interval():
     assert ratio_interval(np.array([1]), np.array([2]), rng_for(1)) is None
     assert ratio_interval(np.array([1, 1]), np.array([0, 0]), rng_for(1)) is None
+
+
+def test_the_interval_over_languages_draws_inside_each_language():
+    ones = np.ones(50)
+    parts = [(np.zeros(50), ones), (ones, ones)]  # certain inside, far apart between
+    drawn = language_ratios(parts, rng_for(1))
+    assert language_interval(drawn, mean_of_languages) == (50.0, 50.0)
+    mixed = np.tile([0.0, 1.0], 25)
+    low, high = language_interval(
+        language_ratios([(mixed, ones)] * 2, rng_for(1)), mean_of_languages
+    )
+    assert 38 < low < 44
+    assert 56 < high < 62
+
+
+def test_a_language_without_characters_is_left_out_of_the_interval():
+    empty = (np.array([1.0]), np.array([0.0]))
+    assert language_ratios([empty], rng_for(1)).shape == (1000, 0)
+    assert language_interval(language_ratios([empty], rng_for(1)), mean_of_languages) is None
