@@ -135,7 +135,7 @@ def test_a_missing_file_is_named(folder, name):
 @pytest.mark.parametrize(
     ("file", "changes", "problem"),
     [
-        ("config.json", {"model_type": "bert"}, "model of type 'bert'; this teacher reads hub"),
+        ("config.json", {"model_type": "bert"}, "model of type 'bert'; only hubert, wavlm, wa"),
         ("config.json", {"model_type": None}, "config.json: names no model_type"),
         ("config.json", {"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "step 160 samples a frame, labels"),
         ("preprocessor_config.json", {"sampling_rate": 8000}, "hears 8000 Hz, audio here has 160"),
@@ -202,5 +202,7 @@ def test_features_of_another_width_are_refused(tmp_path):
 
 def test_without_transformers_the_error_names_the_package(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigError, match="teacher hf needs transformers: pip install 'transform"):
+    with pytest.raises(
+        ConfigError, match="a Hugging Face model needs transformers: pip install 'transform"
+    ):
         build(folder)

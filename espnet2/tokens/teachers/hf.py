@@ -38,6 +38,7 @@ UNUSED = {  # what training or another task has behind or inside the encoder
     "add_adapter": False,
     "use_intermediate_ffn_before_adapter": False,
 }
+MASK_VECTOR = "masked_spec_embed"
 FRONT_PARTS = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.")
 
 
@@ -89,13 +90,16 @@ class HfTeacher(NetworkTeacher):
         }
 
 
-def build_network(folder: Path, layer: int) -> nn.Module:
-    """The folder's network, cut at the layer, with the folder's way to take audio."""
+def build_network(folder: Path, layer: int | None = None) -> nn.Module:
+    """The folder's network, cut at the layer, with the folder's way to take audio.
+
+    Without a layer it is whole, with its ``masked_spec_embed`` (zeros where the folder has none).
+    """
     kind = hf_folder.model_type(folder)
     if kind not in FAMILIES:
         raise ConfigError(
             f"{hf_folder.where(folder)}: holds a model of type {kind!r}; "
-            f"this teacher reads {', '.join(FAMILIES)}"
+            f"only {', '.join(FAMILIES)} are read"
         )
     class_name, network_class = FAMILIES[kind]
     with quiet_transformers() as transformers:
@@ -115,10 +119,12 @@ def build_network(folder: Path, layer: int) -> nn.Module:
         raise ConfigError(f"{hf_folder.where(folder)}: {error}") from None
 
 
-def cut_model(model_class: Any, folder: Path, layer: int) -> nn.Module:
+def cut_model(model_class: Any, folder: Path, layer: int | None) -> nn.Module:
     """The model with the first ``layer`` layers, float32, every weight of them from the folder."""
     with readable(folder, ConfigError):
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+    is_whole = layer is None
+    layer = config.num_hidden_layers if is_whole else layer
     if not 1 <= layer <= config.num_hidden_layers:
         raise ConfigError(
             f"tokens: teacher_conf: layer must be 1 to {config.num_hidden_layers} for {folder}, "
@@ -128,6 +134,8 @@ def cut_model(model_class: Any, folder: Path, layer: int) -> nn.Module:
     for name, value in UNUSED.items():
         if hasattr(config, name):
             setattr(config, name, value)
+    if is_whole:
+        config.mask_time_prob = 1.0  # else it would be built without the vector; see below
     with readable(folder, CheckpointError):
         model, report = model_class.from_pretrained(
             folder,
@@ -141,6 +149,10 @@ def cut_model(model_class: Any, folder: Path, layer: int) -> nn.Module:
     refuse_misfits(folder, report, layer)
     if getattr(config, "do_stable_layer_norm", False):
         model.encoder.layer_norm = nn.Identity()  # comes after the last layer
+    if is_whole:
+        config.mask_time_prob = 0.0  # its own masks hang on numpy's generator
+        if MASK_VECTOR in report["missing_keys"]:
+            nn.init.zeros_(model.masked_spec_embed)
     return model
 
 
@@ -152,7 +164,7 @@ def refuse_misfits(folder: Path, report: dict[str, Any], layer: int) -> None:
     """
     in_use = (*FRONT_PARTS, *(f"encoder.layers.{i}." for i in range(layer)))
     misfits = {
-        "lack": report["missing_keys"],
+        "lack": [key for key in report["missing_keys"] if key != MASK_VECTOR],
         "have another shape of": [key for key, *_ in report["mismatched_keys"]],
         "have": [key for key in report["unexpected_keys"] if any(part in key for part in in_use)],
     }
@@ -171,7 +183,7 @@ def quiet_transformers() -> Iterator[ModuleType]:
         import transformers
     except ImportError as error:
         raise ConfigError(
-            "tokens: teacher hf needs transformers: pip install 'transformers>=5' "
+            "a Hugging Face model needs transformers: pip install 'transformers>=5' "
             f"({one_line(error)})"
         ) from None
     # Its WavLM adds a boolean mask to a bias of floats; torch remarks on that in every process.

@@ -92,7 +92,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def where(folder: Path) -> str:
     """How errors name the folder."""
-    return f"tokens: teacher_conf: model: {folder}"
+    return f"Hugging Face model {folder}"
 
 
 def fetch_hint(folder: Path) -> str:

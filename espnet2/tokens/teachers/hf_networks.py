@@ -5,6 +5,7 @@ Shapes: B utterances, S samples, T frames, D model width.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -47,12 +48,16 @@ class WaveformNetwork(nn.Module):
         frames = [self.num_frames(length) for length in lengths]
         if max(frames) == 0:
             return speech.new_zeros(len(frames), 0, self.model.config.hidden_size), frames
+        return self.outputs(speech, lengths).last_hidden_state, frames
+
+    def outputs(self, speech: Tensor, lengths: list[int], **options: Any) -> Any:
+        """What the model gives for (B, S) zero-padded, with transformers' ``options``."""
         if self.is_normalising:
             speech = normalised(speech, lengths)
         is_speech = None
         if min(lengths) < speech.shape[1]:
             is_speech = ~is_padding(speech, lengths)
-        return self.model(speech, attention_mask=is_speech).last_hidden_state, frames
+        return self.model(speech, attention_mask=is_speech, **options)
 
     def num_frames(self, length: int) -> int:
         """Frames of so many samples; none for fewer than the first needs."""
@@ -91,19 +96,38 @@ class FilterbankNetwork(nn.Module):
     def forward(self, speech: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """(1, S) -> states (1, T, D) and T, which may be one less than the frame law's."""
         (length,) = lengths
-        frames = ((length - RECEPTIVE_SAMPLES) // FBANK_SHIFT_SAMPLES + 1) // 2
-        if frames < 1:
-            return speech.new_zeros(1, 0, self.model.config.hidden_size), [0]
-        # Without padding an odd last frame is left out; with it, it would come back masked.
-        features = self.features(
-            [speech[0, :length].float().cpu().numpy()],
-            sampling_rate=SAMPLE_RATE_HZ,
-            padding=False,
-            pad_to_multiple_of=None,
-            return_tensors="pt",
-        )
-        values = features["input_features"].to(speech.device)  # (1, T, 160)
-        return self.model(values).last_hidden_state, [frames]
+        frames = [self.num_frames(length)]
+        if frames == [0]:
+            return speech.new_zeros(1, 0, self.model.config.hidden_size), frames
+        values = filterbanks(self.features, speech[0, :length].float().cpu().numpy())
+        return self.outputs(values[None].to(speech.device), frames).last_hidden_state, frames
+
+    def outputs(self, values: Tensor, frames: list[int], **options: Any) -> Any:
+        """What the model gives for (B, T, 160) zero-padded, with transformers' ``options``."""
+        is_speech = None
+        if min(frames) < values.shape[1]:
+            is_speech = ~is_padding(values, frames)
+        return self.model(values, attention_mask=is_speech, **options)
+
+    @staticmethod
+    def num_frames(length: int) -> int:
+        """Frames of so many samples: pairs of 10 ms, an odd last one is left out."""
+        return max(((length - RECEPTIVE_SAMPLES) // FBANK_SHIFT_SAMPLES + 1) // 2, 0)
+
+
+def filterbanks(extractor: Any, wave: np.ndarray) -> Tensor:
+    """(S,) samples -> (T, 160) normalised, of a SeamlessM4TFeatureExtractor."""
+    if not FilterbankNetwork.num_frames(len(wave)):
+        return torch.zeros(0, extractor.stride * extractor.num_mel_bins)
+    # Without padding an odd last frame is left out; with it, it would come back masked.
+    features = extractor(
+        [wave],
+        sampling_rate=SAMPLE_RATE_HZ,
+        padding=False,
+        pad_to_multiple_of=None,
+        return_tensors="pt",
+    )
+    return features["input_features"][0]
 
 
 def normalised(speech: Tensor, lengths: list[int]) -> Tensor:
@@ -116,6 +140,6 @@ def normalised(speech: Tensor, lengths: list[int]) -> Tensor:
 
 
 def is_padding(speech: Tensor, lengths: list[int]) -> Tensor:
-    """(B, S) bool, True behind the end of an utterance."""
+    """(B, S) bool for ``speech`` (B, S, ...), True behind the end of an utterance."""
     ends = torch.tensor(lengths, device=speech.device)[:, None]
     return torch.arange(speech.shape[1], device=speech.device) >= ends
