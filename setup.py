@@ -30,18 +30,25 @@ setup(
             "matplotlib>=3.8",
             "rapidfuzz>=3",  # error rates
             "faiss-cpu>=1.8",  # k-means; faiss-gpu-cu12 in its place uses a GPU
+            "sentencepiece>=0.2",  # units: bpe
             "tensorboard>=2.14",
             "submitit>=1.5",  # --cluster slurm
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
         "hf": ["transformers>=5"],  # teacher hf: HuBERT, WavLM, wav2vec 2.0, w2v-BERT
+        "phones": ["pypinyin>=0.50", "pyopenjtalk-plus>=0.4"],  # Mandarin, Japanese
+        "lora": ["peft>=0.13"],  # tune.encoder: lora
         "wandb": ["wandb>=0.17"],  # use_wandb
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "test": [
             "lhotse>=1.30",
             "urllib3",
             "transformers>=5",
+            "peft>=0.13",
+            "pypinyin>=0.50",
+            "pyopenjtalk-plus>=0.4",
+            "jiwer>=4",  # the peer of error rates
             "scikit-learn>=1.3",  # the peer of k-means, and codebooks of other programs
             "joblib>=1.3",
             "pytest>=8",
