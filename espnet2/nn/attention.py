@@ -43,8 +43,13 @@ class SelfAttention(nn.Module):
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
     def project(self, x: Tensor) -> Tensor:
-        """Queries, keys and values (B, T, 3D) by one matrix product."""
+        """Queries, keys and values (B, T, 3D), by one matrix product where the layers are plain.
+
+        (LoRA and other adapters put layers of their own in place: their weights are not all.)
+        """
         layers = (self.linear_q, self.linear_k, self.linear_v)
+        if any(type(layer) is not nn.Linear for layer in layers):
+            return torch.cat([layer(x) for layer in layers], dim=-1)
         weight = torch.cat([layer.weight for layer in layers])
         bias = torch.cat([layer.bias for layer in layers])
         return F.linear(x, weight, bias)

@@ -27,8 +27,11 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (..., D) -> (..., D)."""
         hidden = self.w_1(x)
-        weight, bias = self.w_2.weight.to(hidden.dtype), self.w_2.bias.to(hidden.dtype)
         rate = self.dropout_rate if self.training else 0.0
+        if type(self.w_2) is not nn.Linear:  # an adapter's: its weight is not all of it
+            hidden = ACTIVATIONS[self.activation].function(hidden)
+            return self.w_2(drop(hidden, rate)[0] if rate > 0 else hidden)
+        weight, bias = self.w_2.weight.to(hidden.dtype), self.w_2.bias.to(hidden.dtype)
         return _ActiveLinear.apply(hidden, weight, bias, self.activation, rate)
 
 
@@ -56,5 +59,5 @@ class _ActiveLinear(torch.autograd.Function):
         if keep is not None:
             x, dx = drop_again(x, keep, ctx.rate), drop_again(dx, keep, ctx.rate)
         dy = dy.flatten(0, -2)
-        dweight = dy.t() @ x.flatten(0, -2)
+        dweight = dy.t() @ x.flatten(0, -2) if ctx.needs_input_grad[1] else None
         return ctx.activation.gradient(dx, hidden), dweight, dy.sum(0), None, None

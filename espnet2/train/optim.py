@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +16,31 @@ CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_
 
 
 def build_optimizer(
-    parameters: Iterable[nn.Parameter], name: str, conf: OptimConfig
+    parameters: Iterable[nn.Parameter | dict[str, Any]], name: str, conf: OptimConfig
 ) -> torch.optim.Optimizer:
-    """The fused optimiser over the parameters that are trained."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    """The fused optimiser over the parameters that are trained.
+
+    ``parameters``: single ones, of which those without a gradient are left out, or groups such as
+    ``{"params": [...], "lr": 1e-5}``, taken as they are; without ``lr`` a group has ``conf.lr``.
+    """
+    trained = [
+        {**p, "lr_scale": p.get("lr", conf.lr) / conf.lr} if isinstance(p, dict) else p
+        for p in parameters
+        if isinstance(p, dict) or p.requires_grad
+    ]
     return OPTIMIZERS[name](trained, fused=True, **dataclasses.asdict(conf))
 
 
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, base_lr: float, schedule: Schedule, updates: int
 ) -> float:
-    """Give every group the learning rate of the update after ``updates`` updates."""
+    """Give every group the learning rate of the update after ``updates`` updates.
+
+    Returns that of a group without one of its own.
+    """
     learning_rate = base_lr * schedule.factor(updates)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("lr_scale", 1.0)
     return learning_rate
 
 

@@ -58,7 +58,7 @@ class Trainer:
         if config.compile is not None and hasattr(model, "compile_blocks"):
             model.compile_blocks(for_any_length=config.compile == "any")
         self.parallel = build_parallel(model, config, world)
-        self.optimizer = build_optimizer(model.parameters(), config.optim, config.optim_conf)
+        self.optimizer = build_optimizer(trained_by(model), config.optim, config.optim_conf)
         self.schedule = config.schedule()
         self.ema = Ema(model, config.ema_decay) if config.ema_decay is not None else None
         self.dtype = autocast_dtype(config.train_dtype, world.device)
@@ -95,7 +95,10 @@ class Trainer:
             return self.parallel(**on_device(batch, self.world.device))
 
     def enter_phase(self) -> None:
-        """Tell the model when another phase begins; a model without phases is left alone."""
+        """Tell the model when another phase begins, and the step to one that changes with it; a
+        model without either is left alone."""
+        if hasattr(self.model, "set_step"):
+            self.model.set_step(self.step)
         phase = self.config.phase_at(self.step)
         if phase is not self.phase and hasattr(self.model, "set_phase"):
             self.model.set_phase(mask_prob=phase.mask_prob, inter_layer=phase.inter_layer)
@@ -114,6 +117,12 @@ class Trainer:
             return False
         flag = torch.tensor(float(stop.requested), device=self.world.device)
         return bool(self.world.sum(flag))
+
+
+def trained_by(model: nn.Module) -> Iterable[Any]:
+    """A model's own groups of parameters, or else all that it has."""
+    has_groups = hasattr(model, "parameter_groups")
+    return model.parameter_groups() if has_groups else model.parameters()
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
