@@ -6,19 +6,28 @@ python3 -m espnet2.bin.finetune --conf conf/mini.yaml --data dump/superb \
 Writes OUT/<encoder>/features/<track>_<split>/ and, for each cell,
 OUT/<encoder>/<task>_<track>_lr<lr>_seed<seed>/{config.yaml,vocabulary.txt,metrics.jsonl,model.pth}.
 A unit is the features of one encoder and split, then one cell; a cell resumes at its checkpoints.
+
+What fails does not stop the rest: failed.json in a cell's folder says why it is not trained. The
+exit status is then 3, or 1 where no cell at all is trained.
 """
 
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from espnet2.data.kaldi import audio_listing
+from espnet2.asr.data import is_member
 from espnet2.data.superb import SPLITS
+from espnet2.evaluation.references import read_map
 from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config
-from espnet2.utils.cli import positive, run_main, step_parser
+from espnet2.train.feature_units import Places, export_of, feature_units
+from espnet2.utils.cli import SOME_FAILED, positive, run_main, step_parser
 from espnet2.utils.config import load_section, to_dict
 from espnet2.utils.errors import ConfigError
-from espnet2.utils.units import Unit, run_units
+from espnet2.utils.files import write_json
+from espnet2.utils.logs import log
+from espnet2.utils.units import Unit, failed_units
+
+TABLES = ("text", "utt2lang", "utt2corpus")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,90 +41,100 @@ def main(argv: list[str] | None = None) -> int:
     config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
     if args.seeds:
         config = replace(config, seeds=list(range(1, args.seeds + 1)))
-    return run_units(feature_units(config, args), args) or run_units(
-        [cell_unit(cell, args) for cell in cells(config)], args
-    )
+    places = Places(data=args.data, export=args.export, out=args.out, ngpu=args.ngpu)
+    for name, spec in config.used_encoders.items():
+        export_of(name, spec, places.export)
+    refuse_tasks_without_data(config, places.data)
+    without = make_features(config, places, args)
+    units = [cell_unit(cell, places) for cell in cells(config)]
+    failed = train_cells(units, without, args)
+    if not failed and not without:
+        return 0
+    trained = len(units) - len(failed)
+    log(f"cells: {len(units)}, trained {trained}, failed {len(failed)}")
+    return SOME_FAILED if trained else 1
 
 
-def feature_units(config: FinetuneConfig, args: Namespace) -> list[Unit]:
-    """One unit for each encoder, track and split; training sets, the longest, first."""
-    return [
-        feature_unit(config, name, track, split, args)
-        for split in (*SPLITS, *config.corrupted)
-        for track in config.tracks
-        for name in config.encoders
-    ]
+def refuse_tasks_without_data(config: FinetuneConfig, data: Path) -> None:
+    """Refuse languages or corpora that the tree does not have, before hours are spent on others.
+
+    Raises:
+        ConfigError: names the first folder that lacks some, and all that it lacks.
+    """
+    for folder in [data / track / split for track in config.tracks for split in SPLITS]:
+        tables = [read_map(folder / name) for name in ("utt2lang", "utt2corpus")]
+        found = {(language, tables[1].get(utt)) for utt, language in tables[0].items()}
+        lacking = [
+            task
+            for task in config.cell_tasks
+            if not has_member(task, folder.name, found, config.corpora.get(task, []))
+        ]
+        if lacking:
+            raise ConfigError(
+                f"{folder} has no utterance for {', '.join(lacking)}: give the whole tree, or "
+                "leave out what it lacks in finetune.monolingual or finetune.corpora"
+            )
 
 
-def feature_unit(
-    config: FinetuneConfig, name: str, track: str, split: str, args: Namespace
-) -> Unit:
-    """The unit that computes the features of a split."""
-    spec, data_dir = config.encoders[name], args.data / track / split
-    out = args.out / name / "features" / f"{track}_{split}"
-    export = None if spec.kind == "fbank" else export_of(name, spec.path or args.export)
-    return Unit(
-        name=f"features_{name}_{track}_{split}",
-        entry="espnet2.asr.features:write_features",
-        kwargs={
-            "data_dir": data_dir, "encoder": to_dict(spec), "export": export,
-            "config": to_dict(config.features), "device": "cuda" if args.ngpu else "cpu",
-            "out": out,
-        },
-        marker=out / ".features.done",
-        inputs=[data_dir / "wav.scp", data_dir / "utt2dur", *deciding_files(spec.kind, export)],
-        options={
-            "encoder": to_dict(spec), "config": to_dict(config.features),
-            "audio": audio_listing(data_dir),
-        },
-        outputs=[out / "features.json"],
-        gpus=min(args.ngpu, 1),
-    )  # fmt: skip
+def has_member(task: str, split: str, places: set[tuple[str, str]], corpora: list[str]) -> bool:
+    """Whether one of the (language, corpus) belongs to the task."""
+    return any(is_member(task, split, *place, corpora) for place in places)
 
 
-def export_of(name: str, export: Path | None) -> Path:
-    """The export folder of an encoder that needs one."""
-    if export is None:
-        raise ConfigError(f"encoder {name} needs an exported model: give --export or its path")
-    return export
+def make_features(config: FinetuneConfig, places: Places, args: Namespace) -> dict[Path, str]:
+    """Compute and share the features; returns the folders without them, and why."""
+    computed, shared = feature_units(config, places)
+    why = failed_units(computed, args)
+    without = {unit.marker.parent: why[unit.name] for unit in computed if unit.name in why}
+    ready = [unit for unit in shared if unit.inputs[0].parent not in without]
+    why = failed_units(ready, args) if ready else {}
+    for unit in shared:
+        reason = without.get(unit.inputs[0].parent) or why.get(unit.name)
+        if reason:
+            without[unit.marker.parent] = reason
+    return without
 
 
-def deciding_files(kind: str, export: Path | None) -> list[Path]:
-    """The files that stand for an encoder; weights.json, where there is one, hashes the weights."""
-    if export is None:
-        return []
-    if kind == "random":
-        return [export / "config.yaml"]
-    about = export / "weights.json"
-    weights = [about] if about.is_file() else sorted(export.glob("*.pth"))
-    return [export / "config.yaml", *weights]
-
-
-def cell_unit(cell: CellConfig, args: Namespace) -> Unit:
+def cell_unit(cell: CellConfig, places: Places) -> Unit:
     """The unit that trains one cell."""
-    out, features = (
-        args.out / cell.encoder_name / cell.name,
-        args.out / cell.encoder_name / "features",
-    )
-    sets = [(args.data / cell.track / s, features / f"{cell.track}_{s}") for s in SPLITS[:2]]
-    tables = ("text", "utt2lang", "utt2corpus")
-    export = None if cell.encoder.kind == "fbank" else cell.encoder.path or args.export
+    out = places.out / cell.encoder_name / cell.name
+    data, features = places.data / cell.track, places.out / cell.encoder_name / "features"
+    splits = ("train", "dev")
     return Unit(
         name=f"{cell.encoder_name}_{cell.name}",
         entry="espnet2.train.finetune:run_cell",
         kwargs={
-            "out": out, "data": args.data, "features": features, "export": export,
-            "cell": to_dict(cell), "ngpu": args.ngpu,
+            "out": out, "data": places.data, "features": features,
+            "export": export_of(cell.encoder_name, cell.encoder, places.export),
+            "cell": to_dict(cell), "ngpu": places.ngpu,
         },
         marker=out / ".cell.done",
         inputs=[
-            *(data / name for data, _ in sets for name in tables),
-            *(folder / "features.json" for _, folder in sets),
+            *(data / split / name for split in splits for name in TABLES),
+            *(features / f"{cell.track}_{split}" / "features.json" for split in splits),
         ],
         options={"cell": to_dict(cell)},
         outputs=[out / "model.pth", out / "vocabulary.txt", out / "config.yaml"],
-        gpus=min(args.ngpu, 1),
+        gpus=min(places.ngpu, 1),
+        can_go_on=True,
     )  # fmt: skip
+
+
+def train_cells(units: list[Unit], without: dict[Path, str], args: Namespace) -> dict[str, str]:
+    """Train what has features; returns why the others failed, as failed.json of a cell does."""
+    failed = {}
+    for unit in units:
+        reasons = [without[path.parent] for path in unit.inputs if path.parent in without]
+        if reasons:
+            failed[unit.name] = f"its features failed: {reasons[0]}"
+        (unit.marker.parent / "failed.json").unlink(missing_ok=True)
+    failed |= failed_units([unit for unit in units if unit.name not in failed], args)
+    for unit in units:
+        if unit.name in failed:
+            log_file = args.log_dir / f"{unit.name}.log"
+            about = {"reason": failed[unit.name], "log": str(log_file)}
+            write_json(unit.marker.parent / "failed.json", about)
+    return failed
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ WAYS_OUT = {
     errno.EPERM: "change the permissions, or choose another place",
 }
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+SOME_FAILED = 3  # exit status where units failed, but the next stage can work with the others
 
 
 def step_parser(doc: str) -> argparse.ArgumentParser:

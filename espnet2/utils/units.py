@@ -131,7 +131,12 @@ def result_of(unit: Unit) -> Any:
 
 
 def run_units(units: Iterable[Unit], args: Namespace) -> int:
-    """Run the units that are not done; returns the exit status.
+    """``failed_units`` as an exit status."""
+    return 1 if failed_units(units, args) else 0
+
+
+def failed_units(units: Iterable[Unit], args: Namespace) -> dict[str, str]:
+    """Run the units that are not done; returns the last error line of each that failed, by name.
 
     Here ``args.nj`` at a time, or, of units with GPUs, as many as ``args.ngpu`` suffices for.
     Units are taken one by one, so an iterator of many is never held. Every failed unit is named
@@ -148,13 +153,14 @@ def run_units(units: Iterable[Unit], args: Namespace) -> int:
             folders.add(unit.marker.parent)
     if not pending:
         log(f"up to date ({len(names)} unit{'s' * (len(names) != 1)})")
-        return 0
+        return {}
     failed = launch(pending, args, needs)
     for folder in folders:
         look_again(folder)
     places = {spec: place for place, spec in enumerate(pending)}
-    name_failed(sorted(failed, key=lambda pair: places[pair[0]]), args.log_dir)
-    return 1 if failed else 0
+    failed = sorted(failed, key=lambda pair: places[pair[0]])
+    name_failed(failed, args.log_dir)
+    return {spec.stem: why for spec, why in failed}
 
 
 def needs_with(unit: Unit, needs: Needs | None) -> Needs:

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import os
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.train import finetune as module
 from espnet2.train.cells import CellConfig, cells, finetune_config, loop_config
 from espnet2.train.checkpoint import load_tensors, saved_steps
+from espnet2.train.feature_units import Places, computed_unit
 from espnet2.train.metrics import read_metrics
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
@@ -193,7 +193,7 @@ def test_the_corpora_and_languages_decide_a_cell(source, tmp_path):
 
 def test_audio_that_was_replaced_makes_the_features_anew(source, tmp_path):
     config = finetune_config(SECTION, "test")
-    args = Namespace(data=tmp_path, export=None, out=tmp_path / "out", ngpu=0)
+    places = Places(data=tmp_path, export=None, out=tmp_path / "out")
     wav = tmp_path / "a.wav"
     wav.write_bytes(b"one")
     (tmp_path / "10min/train").mkdir(parents=True)
@@ -201,7 +201,8 @@ def test_audio_that_was_replaced_makes_the_features_anew(source, tmp_path):
     seen = set()
     for time_ns in (1, 1, 2):
         os.utime(wav, ns=(0, time_ns))
-        unit = command.feature_unit(config, "fbank", "10min", "train", args)
+        fbank = config.encoders["fbank"]
+        unit = computed_unit(config, "fbank", fbank, "10min", "train", places)
         seen.add(unit.options["audio"])
     assert len(seen) == 2
 
