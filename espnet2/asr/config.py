@@ -175,13 +175,13 @@ class FeatureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SpecAugConfig:
-    """SpecAugment (arXiv 1904.08779) with the benchmark's values."""
+    """SpecAugment (arXiv 1904.08779) with the benchmark's values, on the mixed layers."""
 
     time_warp_window: int = 5
     """Frames by which a random point in time may move; 0: no warping."""
 
     num_freq_mask: int = 2
-    """Bands to mask."""
+    """Bands to mask, of the encoder's width."""
 
     freq_mask_width: int = 27
     """A band's width is drawn from 0 to below this."""
@@ -190,7 +190,7 @@ class SpecAugConfig:
     """Stretches of time to mask."""
 
     time_mask_ratio: float = 0.05
-    """A stretch's length is drawn from 0 to this share of the utterance."""
+    """A stretch's length is drawn from 0 to below this share of the utterance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,12 +215,49 @@ class ProbeConfig:
     specaug: SpecAugConfig | None = field(default_factory=SpecAugConfig)
     """None: no SpecAugment."""
 
+    interctc_layers: list[int] = field(default_factory=list)
+    """Blocks, counted from 1, whose output is trained with the same CTC (arXiv 2102.03216)."""
+
+    interctc_weight: float = 0.5
+    """Weight of the mean loss of ``interctc_layers``, where there are any."""
+
+    lid_weight: float = 0.0
+    """Weight of a CTC loss on the language alone, through the same output layer
+    (arXiv 2302.12829); the last block's own loss has what is left of 1."""
+
+    lid_layer: int = 1
+    """Block that learns the language where ``lid_weight`` is above 0."""
+
+    self_conditioned: bool = False
+    """Add what those blocks recognise to their output (arXiv 2104.02724)."""
+
     def __post_init__(self) -> None:
+        problems = []
         if self.output_size % self.attention_heads or self.output_size % 2:
-            raise ConfigError(
+            problems.append(
                 f"output_size must be even and a multiple of attention_heads, got "
                 f"{self.output_size} and {self.attention_heads}"
             )
+        taps = self.interctc_layers
+        if len(set(taps)) != len(taps) or not all(0 < n < self.num_blocks for n in self.taps):
+            problems.append(
+                f"interctc_layers and lid_layer must name blocks before the last of "
+                f"{self.num_blocks}, none twice, got {taps} and {self.lid_layer}"
+            )
+        shares = (self.interctc_weight if taps else 0.0, self.lid_weight)
+        if min(shares) < 0 or sum(shares) >= 1:
+            problems.append(
+                f"interctc_weight and lid_weight must leave the last block a share, got {shares}"
+            )
+        if self.self_conditioned and not self.taps:
+            problems.append("self_conditioned needs interctc_layers or lid_weight")
+        if problems:
+            raise ConfigError("probe: " + "; ".join(problems))
+
+    @property
+    def taps(self) -> list[int]:
+        """Blocks before the last that have a loss, in order."""
+        return sorted({*self.interctc_layers, *([self.lid_layer] if self.lid_weight else [])})
 
 
 @dataclass(frozen=True, kw_only=True)

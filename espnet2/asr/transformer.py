@@ -6,6 +6,7 @@ convolution reaches padding and attention does not see it.
 """
 
 import math
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,10 @@ MIN_FRAMES = 7  # fewer leave nothing after the two convolutions
 
 
 def subsampled(lengths: Tensor) -> Tensor:
-    """Frames left of ``lengths``: kernel 3 stride 2, then kernel 3 stride 1, no padding."""
+    """Frames left of ``lengths``: kernel 3 stride 2, then kernel 3 stride 1, no padding.
+
+    (ESPnet counts up to three more for what is shorter than its batch: frames that read padding.)
+    """
     return ((lengths - 1) // 2 - 2).clamp(min=0)
 
 
@@ -90,14 +94,27 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(size, eps=NORM_EPS)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(B, U, D) -> (B, U, D)."""
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        taps: Collection[int] = (),
+        condition: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """(B, U, D) -> (B, U, D), and the normed output of each block of ``taps`` (from 1).
+
+        What ``condition`` makes of a tap (B, U, D) is added before the next block.
+        """
         keep = torch.arange(x.shape[1], device=x.device) < lengths.clamp(min=1)[:, None]  # (B, U)
         keep = keep[:, None, None, :]
         x = self.dropout(x * math.sqrt(x.shape[2]) + positions(x))
-        for block in self.blocks:
+        tapped = {}
+        for number, block in enumerate(self.blocks, start=1):
             x = block(x, keep)
-        return self.norm(x)
+            if number in taps:
+                tapped[number] = self.norm(x)
+                x = x if condition is None else x + condition(tapped[number])
+        return self.norm(x), tapped
 
 
 def positions(x: Tensor) -> Tensor:
