@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ROOT / "egs2/mini/ssl1/run.sh"
+SUPERB = ROOT / "egs2/ml_superb/asr1/run.sh"
 STAGES = [
     "data", "format", "combine", "kmeans", "label", "augment", "plan", "pretrain", "export",
     "superb_data", "finetune", "score", "report",
@@ -81,6 +82,46 @@ def test_stage_and_stop_stage_choose_the_part():
     result = drive("--dry_run", "--stage", "3", "--stop_stage", "4")
     modules = re.findall(r" -m (\S+)", result.stdout)
     assert modules == ["espnet2.bin.combine_data", "espnet2.bin.kmeans"]
+
+
+def test_the_benchmark_alone_is_stages_10_to_13_of_a_tree_and_an_export():
+    result = drive(
+        "--dry_run", "--data", "/my data/superb", "--export=/my exports/one",
+        "--encoders", "mine fbank", run=SUPERB, cwd="/",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    commands = [shlex.split(line) for line in result.stdout.splitlines()]
+    steps = {words[2].split(".")[2]: words for words in commands if words[1] == "-m"}
+    assert list(steps) == ["superb_data", "overlap", "finetune", "score", "report"]
+    assert value(steps["superb_data"], "--root") == "/my data/superb"
+    assert value(steps["finetune"], "--export") == "/my exports/one"
+    for name in ("finetune", "score", "report"):
+        assert value(steps[name], "--conf") == str(ROOT / "conf/ml_superb.yaml")
+        assert value(steps[name], "--set") == "finetune.only_encoders=[mine,fbank]"
+
+
+def value(words, option):
+    return words[words.index(option) + 1]
+
+
+def test_after_cells_that_failed_the_stages_go_on_and_the_end_is_not_well(tmp_path):
+    python = tmp_path / "python3"
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in *bin.finetune*) exit 3 ;; *bin.score*) exit ${SCORE} ;; esac\n'
+    )
+    python.chmod(0o755)
+    folders = ["--stage=11", f"--expdir={tmp_path}"]
+    result = drive(*folders, run=SUPERB, XEUS_PYTHON=str(python), SCORE="0")
+    assert result.returncode == 1
+    assert "stage 13 (report)" in result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        "ssl.sh: error: cells failed; they are named above and marked in "
+        f"{tmp_path}/superb/scores.json"
+    )
+    result = drive(*folders, run=SUPERB, XEUS_PYTHON=str(python), SCORE="1")
+    assert result.returncode == 1
+    assert "stage 13 (report)" not in result.stderr
+    assert "stage 12 (score) failed; fix it, then resume with --stage 12" in result.stderr
 
 
 @pytest.mark.parametrize("question", ["--price", "--find_batch"])

@@ -25,7 +25,7 @@ def command(place, *options):
         "--recipe_dir", str(place),
         "--conf", str(place / "tiny.yaml"),
         "--corpora", str(HERE / "corpora.yaml"),
-        "--superb_root", str(place / "downloads/ml_superb"),
+        "--data", str(place / "downloads/ml_superb"),
         "--nj", "2", *folders, *options,
     ]  # fmt: skip
 

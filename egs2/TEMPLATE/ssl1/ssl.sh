@@ -31,19 +31,24 @@
 #   --ssl_tag TAG       names exp/ssl_<tag>, exp/tokens/<tag> and the labels (default: the YAML's name)
 #   --corpora FILE      what stage 1 prepares (default local/corpora.yaml)
 #   --only NAMES        only these corpora of it, in stages 1 to 3: --only "mls fleurs"
-#   --superb_root DIR   the ML-SUPERB tree (default downloads/ml_superb)
+#   --data DIR          the ML-SUPERB tree (default downloads/ml_superb)
+#   --export DIR        exported model that stage 11 takes (default exp/ssl_<tag>/export)
+#   --encoders NAMES    only these encoders of the YAML, in stages 11 to 13: --encoders "fbank random"
 #   --downloads, --datadir, --dumpdir, --expdir DIR   where things go
 #   --recipe_dir DIR    the recipe; relative paths are taken from here
 #
 # A stage redoes only what its inputs or options changed; kill it and start it again at any time.
+# A cell of stages 11 and 12 that fails does not stop the others: stage 13 marks it, and the exit
+# status is 1.
 # shellcheck source=../../../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../../utils/recipe.sh"
 
-conf='' cluster=local seeds=1 ngpu=0 ssl_tag='' only='' recipe_dir=.
+conf='' cluster=local seeds=1 ngpu=0 ssl_tag='' only='' encoders='' recipe_dir=.
 nj=$(nproc)
-corpora=local/corpora.yaml superb_root=downloads/ml_superb
+corpora=local/corpora.yaml data=downloads/ml_superb export=''
 downloads=downloads datadir=data dumpdir=dump expdir=exp
-options+=(nj ngpu conf cluster seeds ssl_tag corpora only superb_root downloads datadir dumpdir expdir recipe_dir)
+options+=(nj ngpu conf cluster seeds ssl_tag corpora only data export encoders downloads datadir
+  dumpdir expdir recipe_dir)
 numbers+=(nj ngpu seeds)
 find_batch=false price=false
 flags+=(find_batch price)
@@ -73,6 +78,10 @@ ranks=$((ngpu > 0 ? ngpu : (nj < 2 ? 1 : 2)))
 read -ra names <<< "${only//,/ }"
 corpus_dirs=("${names[@]/#/${datadir}/}") # data/mls data/fleurs
 ((${#names[@]} > 0)) || corpus_dirs=("${datadir}") # all that are there
+read -ra names <<< "${encoders//,/ }"
+if ((${#names[@]} > 0)); then
+  settings+=(--set "finetune.only_encoders=[$(IFS=,; echo "${names[*]}")]")
+fi
 
 # step NAME ARGS...: one command of the package, with the options every step has.
 step() {
@@ -82,9 +91,18 @@ step() {
     --cluster "${cluster}" --log_dir "log/${name}" "${settings[@]}" "$@"
 }
 
+# step_of_cells NAME ARGS...: a step that ends with status 3 where some cells failed; then the next
+# stage works with the others.
+some_failed=false
+step_of_cells() {
+  local status=0
+  step "$@" || status=$?
+  if ((status == 3)); then some_failed=true; else return "${status}"; fi
+}
+
 stage_data() {
   step prepare_data --corpora "${corpora}" --only "${only}" --downloads "${downloads}" \
-    --superb_root "${superb_root}" --data "${datadir}"
+    --superb_root "${data}" --data "${datadir}"
 }
 stage_format() { step format_data --data "${corpus_dirs[@]}" --dump "${dumpdir}"; }
 stage_combine() { step combine_data --data "${corpus_dirs[@]}" --dump "${dumpdir}"; }
@@ -109,7 +127,7 @@ stage_export() {
   step export --data "${datadir}" --dump "${dumpdir}" --exp "${ssl}" --out "${ssl}/export"
 }
 stage_superb_data() {
-  step superb_data --root "${superb_root}" --out "${dumpdir}/superb"
+  step superb_data --root "${data}" --out "${dumpdir}/superb"
   if [[ ${dry_run} == true || -f ${dumpdir}/train/index.json ]]; then
     step overlap --index "${dumpdir}/train" --data "${dumpdir}/superb" \
       --out "${dumpdir}/superb/overlap.tsv"
@@ -118,11 +136,11 @@ stage_superb_data() {
   fi
 }
 stage_finetune() {
-  step finetune --data "${dumpdir}/superb" --export "${ssl}/export" --out "${expdir}/superb" \
-    --seeds "${seeds}"
+  step_of_cells finetune --data "${dumpdir}/superb" --export "${export:-${ssl}/export}" \
+    --out "${expdir}/superb" --seeds "${seeds}"
 }
 stage_score() {
-  step score --data "${dumpdir}/superb" --cells "${expdir}/superb" \
+  step_of_cells score --data "${dumpdir}/superb" --cells "${expdir}/superb" \
     --out "${expdir}/superb/scores.json" --seeds "${seeds}"
 }
 stage_report() {
@@ -131,4 +149,7 @@ stage_report() {
 
 use_python
 run_stages
+if [[ ${some_failed} == true ]]; then
+  fail "cells failed; they are named above and marked in ${expdir}/superb/scores.json"
+fi
 if [[ ${dry_run} == false ]]; then log "done"; fi

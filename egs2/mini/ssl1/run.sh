@@ -5,4 +5,4 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 exec "${recipe}/../../TEMPLATE/ssl1/ssl.sh" --recipe_dir "${recipe}" \
   --conf "${recipe}/../../../conf/mini.yaml" \
-  --superb_root downloads/ml_superb_mini "$@"
+  --data downloads/ml_superb_mini "$@"

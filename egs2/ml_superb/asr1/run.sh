@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# ML-SUPERB of any encoder: stages 10 to 13 alone. ./run.sh --data ROOT --export EXPORT_FOLDER
+# It takes every option of the template: ./run.sh --help
+set -euo pipefail
+recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+exec "${recipe}/../../TEMPLATE/ssl1/ssl.sh" --recipe_dir "${recipe}" --stage 10 \
+  --conf "${recipe}/../../../conf/ml_superb.yaml" "$@"
