@@ -6,6 +6,8 @@ from typing import Literal
 
 from espnet2.utils.errors import ConfigError
 
+TokenKind = Literal["char", "phone", "bpe"]
+
 TASKS = ("mono", "multi", "lid", "joint")
 """Kinds of task. A cell of one language spells its own: ``mono-<iso>-<corpus>``."""
 
@@ -166,8 +168,12 @@ class FeatureConfig:
     amp: Literal["auto", "bfloat16", "float32"] = "auto"
     """Type of the encoder's forward; auto: bfloat16 where the device multiplies it in hardware."""
 
+    keep: Literal["auto", "always", "never"] = "auto"
+    """Store features or run the encoder in every step: auto times a sample of both and takes the
+    faster; what is small is stored."""
+
     disk_budget_gb: float = 50.0
-    """A split whose features need more than this is not stored: cells run the encoder instead."""
+    """A split whose features need more than this is never stored."""
 
     chunk_s: float = 1800.0
     """Seconds of audio in one file: what is lost when the extraction is killed."""

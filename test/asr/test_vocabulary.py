@@ -3,7 +3,7 @@
 import pytest
 
 from espnet2.asr.vocabulary import Vocabulary, split_language, target_text
-from espnet2.utils.errors import DataError
+from espnet2.utils.errors import ConfigError, DataError
 
 TARGETS = ["[dan] EN SØ", "[fra] LE", "[eng]"]
 
@@ -54,3 +54,73 @@ def test_each_task_has_its_own_target():
 )
 def test_the_language_is_only_what_stands_first(text, parts):
     assert split_language(text) == parts
+
+
+PHONES = ["k o N n i ch i w a", "a r i g a t o"]
+WORDS = ["[fra] LE CHAT NOIR", "[spa] EL GATO NEGRO", "[fra] LE CHIEN", "[dan] EN SORT KAT"] * 4
+
+
+def test_phones_are_what_spaces_separate():
+    vocabulary = Vocabulary.from_targets(PHONES, "phone")
+    assert vocabulary.tokens[2:5] == ["N", "a", "ch"]
+    ids = vocabulary.encode("k o n n i ch i w a")
+    assert len(ids) == 9
+    assert vocabulary.decode(ids) == "k o n n i ch i w a"
+    assert vocabulary.encode("k x") == [vocabulary.ids["k"], 1]
+
+
+@pytest.mark.parametrize("size", [30, 1000])
+def test_pieces_of_words_are_tokens_and_decode_to_the_text(size):
+    vocabulary = Vocabulary.from_targets(WORDS, "bpe", size)
+    assert vocabulary.tokens[-3:] == ["[dan]", "[fra]", "[spa]"]
+    assert len(vocabulary) <= size + 1 + 3  # pieces without <unk>; <blank>, <unk>, languages
+    for target in [*WORDS, "[dan] NEGRO LE CHAT", "GATO KAT", "[fra]"]:
+        assert vocabulary.decode(vocabulary.encode(target)) == target
+    assert len(vocabulary.encode("LE CHAT")) < 7
+    assert vocabulary.unseen("[eng] LE \u0416") == ["[eng]", "\u0416"]
+    assert 1 in vocabulary.encode("\u0416")
+
+
+def test_the_pieces_of_the_same_text_are_the_same():
+    first, again = (Vocabulary.from_targets(WORDS, "bpe", 40) for _ in range(2))
+    assert first.pieces.model == again.pieces.model
+    assert first.tokens == again.tokens
+
+
+def test_fewer_pieces_than_characters_are_refused_with_the_least_number():
+    with pytest.raises(ConfigError, match="bpe_size is 14, but .* 14 different .* at least 15, or"):
+        Vocabulary.from_targets(WORDS, "bpe", 14)
+    assert Vocabulary.from_targets(WORDS, "bpe", 15).pieces is not None
+
+
+def test_languages_alone_have_no_pieces():
+    vocabulary = Vocabulary.from_targets(["[dan]", "[fra]"], "bpe", 100)
+    assert (vocabulary.kind, vocabulary.tokens[2:]) == ("char", ["[dan]", "[fra]"])
+
+
+@pytest.mark.parametrize(("kind", "targets"), [("phone", PHONES), ("bpe", WORDS)])
+def test_phones_and_pieces_are_read_back_as_such(tmp_path, kind, targets):
+    vocabulary = Vocabulary.from_targets(targets, kind, 40)
+    vocabulary.save(tmp_path / "vocabulary.txt")
+    again = Vocabulary.load(tmp_path / "vocabulary.txt")
+    assert (again.tokens, again.kind) == (vocabulary.tokens, kind)
+    ids = vocabulary.encode(targets[0])
+    assert again.encode(targets[0]) == ids
+    assert again.decode(ids) == targets[0]
+
+
+def test_pieces_without_their_model_are_refused(tmp_path):
+    Vocabulary.from_targets(WORDS, "bpe", 40).save(tmp_path / "vocabulary.txt")
+    (tmp_path / "vocabulary.model").write_bytes(b"no model")
+    with pytest.raises(DataError, match="vocabulary.model: no sentencepiece model"):
+        Vocabulary.load(tmp_path / "vocabulary.txt")
+    (tmp_path / "vocabulary.txt").write_text("# tokens: words\n<blank>\n<unk>\n")
+    with pytest.raises(DataError, match="tokens of kind 'words' are not char, phone or bpe"):
+        Vocabulary.load(tmp_path / "vocabulary.txt")
+
+
+def test_languages_of_an_auxiliary_loss_are_tokens_though_no_target_names_them():
+    vocabulary = Vocabulary.from_targets(["EN KAT"], languages=["fra", "dan"])
+    assert vocabulary.tokens[-2:] == ["[dan]", "[fra]"]
+    assert vocabulary.language_id("fra") == len(vocabulary) - 1
+    assert vocabulary.language_id("eng") == 1
