@@ -24,7 +24,7 @@ from espnet2.utils.provenance import REPOSITORY
 OUR_LINE = re.compile(r": step (\d+)/")
 PEER_LINE = re.compile(r"epoch:train:\d+-(\d+)batch: (.*)")
 PEER_FIELD = re.compile(r"(iter_time|train_time)=([-+.e\d]+)")  # commas between fields may lack
-PEER_PARAMETERS = re.compile(r"Total Number of model parameters: ([\d.]+) ?([KM]?)")
+PEER_PARAMETERS = re.compile(r"(Total|Number of trainable).* parameters: ([\d.]+) ?([KM]?)")
 UNITS = {"": 1, "K": 1e3, "M": 1e6}
 
 
@@ -85,7 +85,8 @@ class Run:
                 f"{python} is not there: install the reference with tools/install.sh "
                 f"--with_espnet, or give --peer_python"
             )
-        self.name, self.exp, self.words, self.parameters = name, exp, "", None
+        self.name, self.exp, self.words = name, exp, ""
+        self.parameters = self.trainable = None  # of ESPnet's model, as it prints them
         environment = one_thread_environment()
         environment.pop("PYTHONPATH", None)
         if exp is not None:
@@ -151,7 +152,11 @@ class Run:
             if self.exp is None and (found := PEER_LINE.search(line)):
                 return peers(time.perf_counter(), found)
             if found := PEER_PARAMETERS.search(line):
-                self.parameters = float(found[1]) * UNITS[found[2]]
+                count = float(found[2]) * UNITS[found[3]]
+                if found[1] == "Total":
+                    self.parameters = count
+                else:
+                    self.trainable = count
         raise ConfigError(f"{self.name}: training ended: {self.words}")
 
     def ours(self, at: float, step: int) -> Interval:

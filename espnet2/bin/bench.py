@@ -5,6 +5,7 @@ python3 -m espnet2.bin.bench gpu               # training steps and their parts 
 python3 -m espnet2.bin.bench data              # index of 10^8 rows, loader, formatting
 python3 -m espnet2.bin.bench tokens            # pseudo-labels: speed, memory, beside espnet's way
 python3 -m espnet2.bin.bench train             # the training loop beside espnet's trainer
+python3 -m espnet2.bin.bench superb            # training ML-SUPERB's probe beside espnet's recipe
 python3 -m espnet2.bin.bench model --no_save   # print only
 
 All but `gpu` need the reference in an environment of its own: tools/install.sh --with_espnet;
@@ -30,6 +31,7 @@ KINDS = {
     "data": "index and plan of 10^8 rows, the loader beside lhotse and espnet, formatting",
     "tokens": "labelling beside the teacher alone and beside espnet's way, and its memory",
     "train": "training beside espnet's trainer; resuming and checkpoints; one rank and two",
+    "superb": "training ML-SUPERB's probe beside espnet's recipe, features kept or not",
 }
 RECORD = REPOSITORY / "egs2" / "BENCHMARKS.md"
 
