@@ -7,6 +7,7 @@ from typing import Literal
 from espnet2.utils.errors import ConfigError
 
 TokenKind = Literal["char", "phone", "bpe"]
+Units = Literal["characters", "phones"]  # what is learned and scored
 
 TASKS = ("mono", "multi", "lid", "joint")
 """Kinds of task. A cell of one language spells its own: ``mono-<iso>-<corpus>``."""

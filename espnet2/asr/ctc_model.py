@@ -46,12 +46,12 @@ class CTCModel(nn.Module):
         text: Tensor,
         text_lengths: Tensor,
         augment_uniforms: Tensor | None = None,
-        languages: Tensor | None = None,
+        language_ids: Tensor | None = None,
     ) -> LossOutput:
         """CTC loss summed over utterances (weight: their number).
 
         ``features`` (B, T, L, D); ``text`` (B, N) token ids; ``augment_uniforms`` (B, K) in
-        [0, 1), used in training only; ``languages`` (B,) token ids, for ``lid_weight``.
+        [0, 1), used in training only; ``language_ids`` (B,) of ``[iso]``, for ``lid_weight``.
 
         Raises:
             DataError: ``lid_weight`` is set and no languages are given.
@@ -59,7 +59,7 @@ class CTCModel(nn.Module):
         x, tapped, lengths = self.encode(features, feature_lengths, augment_uniforms)
         text_lengths = text_lengths.to(features.device)
         final = self.ctc_loss(x, lengths, text, text_lengths)
-        loss = self.weighted(final, tapped, lengths, (text, text_lengths), languages)
+        loss = self.weighted(final, tapped, lengths, (text, text_lengths), language_ids)
         weight = torch.tensor(float(len(text)), device=loss.device)
         counts = {"nats_per_token": (final.detach(), text_lengths.sum())}
         return LossOutput(loss_sum=loss, weight=weight, counts=counts)
@@ -70,7 +70,7 @@ class CTCModel(nn.Module):
         tapped: dict[int, Tensor],
         lengths: Tensor,
         target: tuple[Tensor, Tensor],
-        languages: Tensor | None,
+        language_ids: Tensor | None,
     ) -> Tensor:
         """The last block's loss and those of the blocks before it, by their weights."""
         config, loss, rest = self.config, 0.0, 1.0
@@ -79,10 +79,10 @@ class CTCModel(nn.Module):
             loss = loss + config.interctc_weight * sum(parts) / len(parts)
             rest -= config.interctc_weight
         if config.lid_weight:
-            if languages is None:
+            if language_ids is None:
                 raise DataError("lid_weight is set, but the batch names no languages")
-            one = torch.ones_like(languages)
-            lid = self.ctc_loss(tapped[config.lid_layer], lengths, languages[:, None], one)
+            one = torch.ones_like(language_ids)
+            lid = self.ctc_loss(tapped[config.lid_layer], lengths, language_ids[:, None], one)
             loss = loss + config.lid_weight * lid
             rest -= config.lid_weight
         return loss + rest * final

@@ -24,7 +24,12 @@ def subsampled(lengths: Tensor) -> Tensor:
 
     (ESPnet counts up to three more for what is shorter than its batch: frames that read padding.)
     """
-    return ((lengths - 1) // 2 - 2).clamp(min=0)
+    return frames_left(lengths).clamp(min=0)
+
+
+def frames_left(frames):
+    """The same of a number or a tensor; below 0 where too few come in."""
+    return (frames - 1) // 2 - 2
 
 
 class Conv2dSubsampling2(nn.Module):

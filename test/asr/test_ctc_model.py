@@ -240,7 +240,7 @@ def test_losses_of_blocks_before_the_last_are_weighted():
     features, lengths, text, languages = batch_of_two()
     alone = languages[:, None], torch.tensor([1, 1])
     parts, final = tapped_losses(model, features, lengths, {1: text, 3: text, 2: alone}, text)
-    output = model(features, lengths, *text, languages=languages)
+    output = model(features, lengths, *text, language_ids=languages)
     expected = 0.4 * (parts[1] + parts[3]) / 2 + 0.25 * parts[2] + 0.35 * final
     torch.testing.assert_close(output.loss_sum, expected)
     assert output.counts["nats_per_token"][0] == final

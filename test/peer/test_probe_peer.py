@@ -161,7 +161,7 @@ def test_log_probabilities_and_loss_are_espnets(peer, case):
         assert (answers[f"log_probs{i}"][..., -1] < -9000).all()  # <sos/eos>
         assert_near(log_probs[0], answers[f"log_probs{i}"][..., :-1], "log_probs")
         text, language = utterance(peer[0], i)
-        loss = model(features[i], lengths, *text, languages=language).loss_sum
+        loss = model(features[i], lengths, *text, language_ids=language).loss_sum
         assert_near(loss, answers[f"loss{i}"], "loss")
 
 
