@@ -5,7 +5,7 @@ epoch's order, fill batches, pad. Batch ``s`` is a function of (seed, s): nothin
 Shapes: B batch, T frames of 20 ms padded to the bucket, L layers, D width, N target tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from espnet2.asr.config import BatchConfig, mono_parts, task_kind
-from espnet2.asr.features import FeatureStore, LiveFeatures
-from espnet2.asr.transformer import MIN_FRAMES
-from espnet2.asr.vocabulary import Vocabulary, target_text
+from espnet2.asr.config import BatchConfig, Units, mono_parts, task_kind
+from espnet2.asr.features import FeatureStore
+from espnet2.asr.transformer import MIN_FRAMES, frames_left
+from espnet2.asr.vocabulary import UNKNOWN, Vocabulary, target_text
+from espnet2.asr.waves import Waves
 from espnet2.data.frames import HOP_SAMPLES, SAMPLE_RATE_HZ
 from espnet2.data.kaldi import read_kaldi
+from espnet2.data.phones import TEXT_PHONES
 from espnet2.utils.errors import DataError
 from espnet2.utils.processes import loader_workers
 from espnet2.utils.seeding import rng_for
@@ -43,30 +45,51 @@ class Example:
 
 
 def read_examples(
-    data_dir: Path, features: FeatureStore | LiveFeatures, task: str, corpora: list[str]
-) -> list[Example]:
+    data_dir: Path, features: FeatureStore | Waves, task: str, corpora: list[str],
+    units: Units = "characters",
+) -> list[Example]:  # fmt: skip
     """The utterances of a split that belong to a task; no corpora named: all of them.
 
     Raises:
-        DataError: features of other data, or no utterance of the task.
+        DataError: features of other data, no utterance of the task, phones that are not there.
     """
     utterances = read_kaldi(data_dir)
     if [u.utt_id for u in utterances] != features.utt_ids:
         raise DataError(f"{data_dir} has changed since its features were made; run stage 11 again")
     lines = (data_dir / "utt2corpus").read_text(encoding="utf-8").split("\n")
     corpus_of = dict(line.split(maxsplit=1) for line in lines if line)
-    examples = [
-        Example(
-            utt_id=u.utt_id, row=row, frames=int(features.frames[row]), language=u.language,
-            corpus=corpus_of[u.utt_id], target=target_text(task, u.language, u.text),
-        )
+    members = [
+        (row, u)
         for row, u in enumerate(utterances)
         if is_member(task, data_dir.name, u.language, corpus_of[u.utt_id], corpora)
-    ]  # fmt: skip
-    if not examples:
+    ]
+    if not members:
         what = f"the corpora {', '.join(corpora)}" if corpora else task
         raise DataError(f"{data_dir} has no utterance of {what}")
-    return examples
+    texts = {u.utt_id: u.text for _, u in members}
+    if units == "phones":
+        texts = phones_of(data_dir, texts)
+    return [
+        Example(
+            utt_id=u.utt_id, row=row, frames=int(features.frames[row]), language=u.language,
+            corpus=corpus_of[u.utt_id], target=target_text(task, u.language, texts[u.utt_id]),
+        )
+        for row, u in members
+    ]  # fmt: skip
+
+
+def phones_of(data_dir: Path, utt_ids: Iterable[str]) -> dict[str, str]:
+    """Phones of some utterances, separated by spaces, from ``text_phones``; "" of what has none.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    path = data_dir / TEXT_PHONES
+    if not path.is_file():
+        raise DataError(f"{path} is missing; run stage 10 again")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    phones = dict(line.partition(" ")[::2] for line in lines if line)
+    return {utt_id: phones.get(utt_id, "") for utt_id in utt_ids}
 
 
 def is_member(task: str, split: str, language: str, corpus: str, corpora: list[str]) -> bool:
@@ -84,19 +107,28 @@ def is_member(task: str, split: str, language: str, corpus: str, corpora: list[s
 def trainable(
     examples: list[Example], vocabulary: Vocabulary
 ) -> tuple[list[Example], list[tuple[str, str, str]]]:
-    """Examples that CTC can align, and (utt_id, reason, detail) of the others."""
-    kept, dropped = [], []
+    """Examples that CTC can align, and rows (utt_id, reason, detail) for dropped.tsv.
+
+    What has tokens that training never saw is kept, as in the benchmark, and listed.
+    """
+    kept, rows = [], []
     for example in examples:
-        have = max((example.frames - 1) // 2 - 2, 0)
-        need = frames_needed(vocabulary.encode(example.target))
-        if example.frames < MIN_FRAMES:
-            dropped.append((example.utt_id, "too short", f"{example.frames} frames"))
+        ids = vocabulary.encode(example.target)
+        have, need = max(frames_left(example.frames), 0), frames_needed(ids)
+        unseen = vocabulary.unseen(example.target)
+        if not ids:
+            rows.append((example.utt_id, "empty transcript", "nothing to learn"))
+        elif example.frames < MIN_FRAMES:
+            rows.append((example.utt_id, "too short", f"{example.frames} frames"))
         elif need > have:
             detail = f"needs {need} frames of 40 ms, has {have}"
-            dropped.append((example.utt_id, "more tokens than frames", detail))
+            rows.append((example.utt_id, "more tokens than frames", detail))
         else:
             kept.append(example)
-    return kept, dropped
+            if unseen:
+                detail = f"kept; {' '.join(unseen)} not in training: {UNKNOWN}"
+                rows.append((example.utt_id, "unseen tokens", detail))
+    return kept, rows
 
 
 def frames_needed(ids: list[int]) -> int:
@@ -129,31 +161,41 @@ def fill_batches(rows: np.ndarray, padded: np.ndarray, batch_s: float) -> list[n
 class Collator:
     """Pads examples into the arguments of ``CTCModel.forward``."""
 
+    names_languages = False
+    """Whether batches have ``language_ids`` (B,): a probe with ``lid_weight`` learns them."""
+
     def __init__(
-        self, examples: list[Example], features: FeatureStore | LiveFeatures,
+        self, examples: list[Example], features: FeatureStore | Waves,
         vocabulary: Vocabulary, config: BatchConfig,
     ) -> None:  # fmt: skip
         self.examples, self.features, self.config = examples, features, config
         self.vocabulary = vocabulary
         self.targets = [torch.tensor(vocabulary.encode(e.target)) for e in examples]
+        self.language_ids = torch.tensor([vocabulary.language_id(e.language) for e in examples])
         self.frames = np.array([example.frames for example in examples])
         self.padded = bucket_frames(self.frames, config.bucket_s)
 
     def batch(self, chosen: np.ndarray) -> Batch:
         """The batch of the examples ``chosen`` (B,), padded to the longest one's bucket."""
+        targets = [self.targets[i] for i in chosen]
+        return {
+            "text": pad_sequence(targets, batch_first=True),
+            "text_lengths": torch.tensor([len(target) for target in targets]),
+            "utt_ids": [self.examples[i].utt_id for i in chosen],
+            **({"language_ids": self.language_ids[chosen]} if self.names_languages else {}),
+            **self.arrays(chosen),
+        }
+
+    def arrays(self, chosen: np.ndarray) -> Batch:
+        """``features`` (B, T, L, D) and ``feature_lengths`` (B,) frames."""
         arrays = self.features.features([self.examples[i].row for i in chosen])
         width = int(self.padded[chosen].max())
         features = torch.zeros(len(chosen), width, *arrays[0].shape[1:], dtype=arrays[0].dtype)
         for place, array in zip(features, arrays, strict=True):  # (T, L, D)
             place[: len(array)] = array
-        lengths = torch.from_numpy(self.frames[chosen])
-        targets = [self.targets[i] for i in chosen]
         return {
             "features": features,
-            "feature_lengths": lengths,
-            "text": pad_sequence(targets, batch_first=True),
-            "text_lengths": torch.tensor([len(target) for target in targets]),
-            "utt_ids": [self.examples[i].utt_id for i in chosen],
+            "feature_lengths": torch.from_numpy(self.frames[chosen]),
             "speech_lengths": self.frames[chosen] * HOP_SAMPLES,  # no tensor: for the meters only
         }
 

@@ -1,4 +1,4 @@
-"""Frozen encoders behind one interface: a wave goes in, every layer comes out.
+"""Encoders behind one interface: a wave goes in, every layer comes out.
 
 Shapes: B batch, S samples, T frames of 20 ms, L layers, D width.
 Every encoder gives ``frames.num_frames(S)`` frames, so features of different encoders align.
@@ -8,32 +8,31 @@ import math
 from pathlib import Path
 from typing import Protocol
 
-import kaldi_native_fbank
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2.asr.config import EncoderSpec
-from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
-from espnet2.nn.padding import padding_for
-from espnet2.ssl.config import SSLModelConfig
-from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.asr.fbank import FbankNetwork
+from espnet2.asr.hf_network import HfNetwork
+from espnet2.asr.network import Network
+from espnet2.asr.ssl_network import SSLNetwork
+from espnet2.data.frames import num_frames
+from espnet2.ssl.config import SSLModelConfig, config_beside, load_config
 from espnet2.ssl.extract import GRID_SAMPLES
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_model
-from espnet2.utils.config import load_yaml
+from espnet2.tokens.teachers import hf_folder
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.seeding import seed_for
 
-MEL_BINS = 80
-STACK = 2  # fbank frames of 10 ms in one of 20 ms
 CHECKPOINTS = ("xeus_checkpoint_new.pth", "xeus_checkpoint_old.pth")
-PCM_SCALE = 32768.0  # Kaldi's filter banks expect 16-bit values
 
 
 class Encoder(Protocol):
-    """What the probe needs of an encoder."""
+    """What cached features need of an encoder."""
 
     num_layers: int
     """L: layers the probe may mix."""
@@ -49,21 +48,37 @@ def build_encoder(spec: EncoderSpec, export: Path | None, device: str, amp: str)
     """The encoder that ``spec`` describes; ``export`` serves where it names no folder.
 
     Raises:
-        ConfigError: no export folder is given, or it is not complete.
+        ConfigError: it names nothing that can be loaded.
+        CheckpointError: weights that are damaged or of another model.
     """
+    return FrozenEncoder(build_network(spec, export), device, amp)
+
+
+def build_network(spec: EncoderSpec, export: Path | None) -> Network:
+    """The same as a module on the CPU; raises as ``build_encoder``."""
     if spec.kind == "fbank":
-        return FbankEncoder()
+        return FbankNetwork()
+    if spec.kind == "hf":
+        return HfNetwork(spec.path)
+    config, checkpoint = model_files(spec, export)
+    model_config = SSLModelConfig.from_espnet(load_config(config), str(config))
+    if checkpoint is not None:
+        return SSLNetwork(load_model(model_config, checkpoint))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(spec.seed, "random encoder"))
+        return SSLNetwork(build_model(model_config))
+
+
+def model_files(spec: EncoderSpec, export: Path | None) -> tuple[Path, Path | None]:
+    """Configuration and checkpoint of one of our models; random has no checkpoint."""
+    if spec.kind == "checkpoint":
+        if not spec.path.is_file():
+            raise ConfigError(f"encoder of kind checkpoint: {spec.path}: no such file")
+        return config_beside(spec.path), spec.path
     folder = spec.path or export
     if folder is None:
         raise ConfigError(f"encoder of kind {spec.kind} needs an export folder: give --export")
-    config = SSLModelConfig.from_espnet(load_yaml(folder / "config.yaml"), str(folder))
-    if spec.kind == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_for(spec.seed, "random encoder"))
-            model = build_model(config)
-    else:
-        model = load_model(config, checkpoint_in(folder))
-    return SSLEncoder(model, device, amp)
+    return folder / "config.yaml", checkpoint_in(folder) if spec.kind == "export" else None
 
 
 def checkpoint_in(folder: Path) -> Path:
@@ -74,65 +89,57 @@ def checkpoint_in(folder: Path) -> Path:
     return found[0]
 
 
-class SSLEncoder:
-    """Input of the first block and output of every block of an SSL model."""
+def encoder_files(spec: EncoderSpec, export: Path | None) -> list[Path]:
+    """The files that decide the encoder's features: configurations, then weights.
 
-    def __init__(self, model: ESPnetSSLModel, device: str, amp: str) -> None:
-        self.model = model.to(device).eval().requires_grad_(False)
+    Raises:
+        ConfigError: one is missing.
+    """
+    if spec.kind == "fbank":
+        return []
+    if spec.kind == "hf":
+        return hf_folder.model_files(spec.path)
+    return [path for path in model_files(spec, export) if path is not None]
+
+
+class FrozenEncoder:
+    """A network that only listens."""
+
+    def __init__(self, network: Network, device: str, amp: str) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
         self.device = torch.device(device)
-        has_bf16 = self.device.type == "cuda" or has_amx_bf16()
-        wants_bf16 = has_bf16 if amp == "auto" else amp == "bfloat16"
-        self.amp = torch.autocast(self.device.type, torch.bfloat16, enabled=wants_bf16)
-        self.num_layers = len(model.encoder.encoders) + 1
-        self.dim = model.encoder.output_size()
+        self.amp = autocast_for(self.device, amp)
+        self.num_layers, self.dim = network.num_layers, network.dim
 
     @torch.inference_mode()
     def features(self, waves: list[np.ndarray]) -> list[Tensor]:
         """(L, T, D) of each wave; see ``Encoder``."""
+        if len(waves) > 1 and not self.network.is_exact_in_batch:
+            return [self.features([wave])[0] for wave in waves]
         lengths = [len(wave) for wave in waves]
-        # Half seconds: few shapes are fast on CPUs.
-        width = math.ceil(max(lengths) / GRID_SAMPLES) * GRID_SAMPLES
-        speech = torch.zeros(len(waves), width)  # (B, S)
-        for row, wave in zip(speech, waves, strict=True):
-            row[: len(wave)] = torch.from_numpy(wave)
+        if not num_frames(min(lengths)):  # networks want at least a frame
+            return [self.of_any_length(wave) for wave in waves]
+        inputs = pad_sequence([self.network.prepare(wave) for wave in waves], batch_first=True)
+        if inputs.dim() == 2:  # Samples: half seconds, as few shapes are fast on CPUs.
+            width = math.ceil(inputs.shape[1] / GRID_SAMPLES) * GRID_SAMPLES
+            inputs = torch.nn.functional.pad(inputs, (0, width - inputs.shape[1]))
         with self.amp:
-            layers, frames = self.layers(speech.to(self.device), lengths)
+            # The grid's last frames are nobody's.
+            layers, frames = self.network.layers(
+                inputs.to(self.device), lengths, num_frames(max(lengths))
+            )
         stacked = torch.stack([layer.float() for layer in layers], dim=1).cpu()  # (B, L, T, D)
         return [x[:, :count] for x, count in zip(stacked, frames, strict=True)]
 
-    def layers(self, speech: Tensor, lengths: list[int]) -> tuple[list[Tensor], list[int]]:
-        """L tensors (B, T, D) and the frames of each utterance."""
-        feats, frames = self.model.frontend(speech, lengths)
-        feats = feats[:, : max(frames)]  # the grid's last frames are nobody's
-        padding = padding_for(frames, feats.shape[1], feats.device)
-        x = self.model.project(feats, padding)
-        return [x, *self.model.states(x, padding, use_final_output=False)], frames
+    def of_any_length(self, wave: np.ndarray) -> Tensor:
+        """(L, T, D) of one wave, T 0 where it is shorter than a frame."""
+        if num_frames(len(wave)):
+            return self.features([wave])[0]
+        return torch.zeros(self.num_layers, 0, self.dim)
 
 
-class FbankEncoder:
-    """80 log-mel energies every 10 ms, mean of the utterance removed, two frames side by side."""
-
-    num_layers, dim = 1, STACK * MEL_BINS
-
-    def __init__(self) -> None:
-        self.options = kaldi_native_fbank.FbankOptions()
-        self.options.frame_opts.samp_freq = SAMPLE_RATE_HZ
-        self.options.frame_opts.dither = 0
-        self.options.mel_opts.num_bins = MEL_BINS
-
-    def features(self, waves: list[np.ndarray]) -> list[Tensor]:
-        """(1, T, 160) of each wave; see ``Encoder``."""
-        return [self.one(wave) for wave in waves]
-
-    def one(self, wave: np.ndarray) -> Tensor:
-        """(1, T, 160) of one wave; the last 10 ms frame is repeated where it has no partner."""
-        bank = kaldi_native_fbank.OnlineFbank(self.options)
-        bank.accept_waveform(SAMPLE_RATE_HZ, wave * PCM_SCALE)
-        bank.input_finished()
-        frames = [bank.get_frame(index) for index in range(bank.num_frames_ready)]
-        count = num_frames(len(wave))
-        if not count:
-            return torch.zeros(1, 0, self.dim)
-        mel = np.stack(frames + frames[-1:])[: STACK * count]  # (2T, 80)
-        mel = mel - mel.mean(axis=0)
-        return torch.from_numpy(mel.reshape(1, count, self.dim))
+def autocast_for(device: torch.device, amp: str) -> torch.autocast:
+    """Autocast as ``FeatureConfig.amp`` asks: bfloat16 where the device multiplies it, or not."""
+    has_bf16 = device.type == "cuda" or has_amx_bf16()
+    wants_bf16 = has_bf16 if amp == "auto" else amp == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=wants_bf16)

@@ -1,14 +1,13 @@
 """Frozen features of one encoder and one split: computed once, memory-mapped, 16 bit.
 
 A folder holds ``features.json`` and ``NNN.bin`` chunks; an utterance is (T, L, D) in one stretch,
-so that mixing layers and projecting is one matrix product. Rule for the disk: a split that needs
-more than ``disk_budget_gb`` is not stored; ``open_features`` then computes the same numbers.
+so that mixing layers and projecting is one matrix product. Whether a split is stored at all is
+measured (``feature_rule.py``); where it is not, ``TunedModel`` computes the same numbers.
 Shapes: T frames of 20 ms, L layers, D width.
 """
 
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +16,17 @@ import torch
 from torch import Tensor
 
 from espnet2.asr.config import EncoderSpec, FeatureConfig
-from espnet2.asr.encoders import Encoder, build_encoder, checkpoint_in
-from espnet2.data.audio import load_pcm, to_float
+from espnet2.asr.encoders import Encoder, build_encoder, encoder_files
+from espnet2.asr.feature_rule import Storage, measured_storage, without_measuring
+from espnet2.asr.waves import measured, read_wave
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
-from espnet2.data.kaldi import Utterance, audio_listing, read_kaldi
-from espnet2.data.tsv import Dropped, write_dropped
+from espnet2.data.kaldi import Utterance, audio_listing
 from espnet2.ssl.extract import padded_groups
 from espnet2.utils.config import to_dict
-from espnet2.utils.errors import DataError
 from espnet2.utils.files import atomic_path, read_json, sha256_file, sha256_text, write_json
 from espnet2.utils.logs import log
 
 BYTES = 2  # of a bfloat16 or float16
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureSource:
-    """All that decides the features of a split."""
-
-    data_dir: Path
-    """Kaldi directory."""
-
-    encoder: EncoderSpec
-    export: Path | None
-    config: FeatureConfig
-    device: str = "cpu"
-
-    def build(self) -> Encoder:
-        """The encoder, ready to use."""
-        return build_encoder(self.encoder, self.export, self.device, self.config.amp)
 
 
 class FeatureStore:
@@ -73,37 +54,6 @@ class FeatureStore:
         return torch.from_numpy(flat).view(self.dtype).view(-1, self.num_layers, self.dim)
 
 
-class LiveFeatures:
-    """The same features, computed when asked for: for splits that are too large for the disk."""
-
-    def __init__(self, source: FeatureSource, folder: Path) -> None:
-        about = read_json(folder / "features.json")
-        self.utt_ids: list[str] = about["utt_ids"]
-        self.frames = np.array(about["frames"], dtype=np.int64)
-        self.num_layers, self.dim = about["num_layers"], about["dim"]
-        self.source, self.encoder = source, source.build()
-        utterances = {u.utt_id: u for u in read_kaldi(source.data_dir)}
-        self.utterances = [utterances[utt_id] for utt_id in self.utt_ids]
-
-    def features(self, rows: list[int]) -> list[Tensor]:
-        """(T, L, D) of each row."""
-        waves = [read_wave(self.utterances[row]) for row in rows]
-        return encode(self.encoder, waves, self.source.config)
-
-
-def open_features(folder: Path, source: FeatureSource | None) -> FeatureStore | LiveFeatures:
-    """The features that ``write_features`` left in ``folder``.
-
-    Raises:
-        DataError: there are none.
-    """
-    if not (folder / "features.json").is_file():
-        raise DataError(f"{folder} holds no features; run stage 11 (finetune) first")
-    if read_json(folder / "features.json")["chunks"] or source is None:
-        return FeatureStore(folder)
-    return LiveFeatures(source, folder)
-
-
 def write_features(
     data_dir: Path, encoder: EncoderSpec, export: Path | None, config: FeatureConfig, device: str,
     out: Path,
@@ -112,15 +62,19 @@ def write_features(
 
     Audio that cannot be read, or is shorter than one frame, has no frames and a row of dropped.tsv.
     """
-    source = FeatureSource(
-        data_dir=data_dir, encoder=encoder, export=export, config=config, device=device
-    )
     utterances, lengths = measured(data_dir, out)
-    settings = forget_other_chunks(out, source, lengths)
-    built = source.build()
+    settings = {
+        "encoder": to_dict(encoder),
+        "config": to_dict(config),
+        "weights": [sha256_file(path) for path in encoder_files(encoder, export)],
+        "audio": sha256_text(f"{sha256_file(data_dir / 'wav.scp')} {lengths.tolist()}"),
+    }
+    forget_other_chunks(out, settings, data_dir)
+    built = build_encoder(encoder, export, device, config.amp)
     frames = num_frames(lengths)
     size_gb = int(frames.sum()) * built.num_layers * built.dim * BYTES / 1e9
-    groups = chunk_rows(lengths, config.chunk_s) if size_gb <= config.disk_budget_gb else []
+    storage = decide(out, size_gb, built, utterances, lengths, config)
+    groups = chunk_rows(lengths, config.chunk_s) if storage.is_kept else []
     names = [f"{index:03d}.bin" for index in range(len(groups))]
     for name, rows in zip(names, groups, strict=True):
         if not (out / name).is_file():
@@ -136,54 +90,51 @@ def write_features(
         },
     )  # fmt: skip
     hours = float(lengths.sum()) / SAMPLE_RATE_HZ / 3600
-    kept = f"{size_gb:.2f} GB" if groups else f"{size_gb:.0f} GB is over the budget: not stored"
-    log(f"features {out}: {len(frames)} utts / {hours:.2f} h, {built.num_layers} layers, {kept}")
+    log(f"features {out}: {len(frames)} utts / {hours:.2f} h, {built.num_layers} layers")
     return {"hours": hours, "gb": size_gb}
 
 
-def forget_other_chunks(out: Path, source: FeatureSource, lengths: np.ndarray) -> dict[str, Any]:
+def forget_other_chunks(out: Path, settings: dict[str, Any], data_dir: Path) -> None:
     """Keep the chunks of an interrupted run with these settings; remove all others.
 
-    Returns the settings without the times of files: the same features have the same record.
+    ``settings`` leave out the times of files: the same features have the same record.
     """
-    export = source.encoder.path or source.export
-    has_weights = source.encoder.kind == "export" and export is not None
-    settings = {
-        "encoder": to_dict(source.encoder),
-        "config": to_dict(source.config),
-        "weights": sha256_file(checkpoint_in(export)) if has_weights else None,
-        "audio": sha256_text(f"{sha256_file(source.data_dir / 'wav.scp')} {lengths.tolist()}"),
-    }
-    begun = {**settings, "files": audio_listing(source.data_dir)}
+    begun = {**settings, "files": audio_listing(data_dir)}
     saved, is_complete = out / "settings.json", (out / "features.json").is_file()
     if is_complete or not saved.is_file() or read_json(saved) != begun:
-        for path in [*out.glob("*.bin"), *out.glob("features.json")]:
+        for path in [*out.glob("*.bin"), *out.glob("features.json"), *out.glob("storage.json")]:
             path.unlink()
     write_json(saved, begun)
-    return settings
 
 
-def measured(data_dir: Path, out: Path) -> tuple[list[Utterance], np.ndarray]:
-    """Utterances of a directory and their samples at 16 kHz; unreadable ones have none."""
-    utterances = read_kaldi(data_dir)
-    lengths, dropped = [], []
-    for utterance in utterances:
-        try:
-            lengths.append(len(read_wave(utterance)))
-        except (DataError, OSError) as error:
-            lengths.append(0)
-            reason, detail = "unreadable audio", str(error)
-        else:
-            reason, detail = "shorter than a frame", f"{lengths[-1]} samples"
-        if not num_frames(lengths[-1]):
-            dropped.append(Dropped(utt_id=utterance.utt_id, reason=reason, detail=detail))
-    write_dropped(out / "dropped.tsv", dropped)
-    return utterances, np.array(lengths, dtype=np.int64)
+def decide(
+    out: Path, size_gb: float, encoder: Encoder, utterances: list[Utterance], lengths: np.ndarray,
+    config: FeatureConfig,
+) -> Storage:  # fmt: skip
+    """Whether to store; said in the log and in storage.json, which a killed run goes on with."""
+    saved = out / "storage.json"
+    if saved.is_file():
+        return Storage(**read_json(saved))
 
+    def make(rows: list[int]) -> list[np.ndarray]:
+        groups = padded_groups(lengths[rows], config.batch_s)
+        waves = [[read_wave(utterances[rows[i]]) for i in group] for group in groups]
+        made = [x for group in waves for x in encode(encoder, group, config)]
+        return [x.view(torch.uint16).numpy() for x in made]
 
-def read_wave(utterance: Utterance) -> np.ndarray:
-    """(samples,) float32 in +-1 at 16 kHz."""
-    return to_float(load_pcm(utterance.source, utterance.start_s, utterance.end_s).samples)
+    storage = without_measuring(size_gb, config)
+    if storage is None:
+        storage = measured_storage(size_gb, lengths / SAMPLE_RATE_HZ, make, out)
+    write_json(saved, storage.as_dict())
+    what = "stored" if storage.is_kept else "not stored, the encoder runs in every step"
+    times = ""
+    if storage.compute_s_per_hour is not None:
+        times = (
+            f" (an hour of audio: {storage.compute_s_per_hour:.1f} s to compute, "
+            f"{storage.read_s_per_hour:.1f} s to read)"
+        )
+    log(f"features {out}: {size_gb:.2f} GB, {what}: {storage.reason}{times}")
+    return storage
 
 
 def chunk_rows(lengths: np.ndarray, chunk_s: float) -> list[np.ndarray]:
