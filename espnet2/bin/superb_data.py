@@ -1,17 +1,21 @@
-r"""Stage 10: an ML-SUPERB tree as Kaldi directories.
+r"""Stage 10: ML-SUPERB, ML-SUPERB 2.0 or Kaldi directories as the sets of the benchmark.
 
 python3 -m espnet2.bin.superb_data --conf conf/mini.yaml --root downloads/ml_superb \
     --out dump/superb
 
-Writes OUT/<track>/{train,dev,test}/{wav.scp,text,utt2lang,utt2corpus,utt2dur,utt2spk,spk2utt},
-dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. One unit is one language.
+finetune.data.kind says what ROOT holds. Writes
+OUT/<track>/<split>/{wav.scp,text,utt2lang,utt2corpus,utt2dur,utt2spk,spk2utt} for the splits
+train, dev and test, of ML-SUPERB 2.0 also test_dialect, of Kaldi directories also those named in
+finetune.data.tests; dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. Utterances of
+Japanese and Mandarin have their phones in text_phones where their libraries are installed
+(pip install 'xeus[phones]'); OUT/phones.json names these languages. One unit is one language, one
+Parquet file or one directory.
 
 For each name in finetune.corrupted also OUT/<track>/<name>, the test split in noise and in rooms:
 the same ids and texts, audio in arks of FLAC, conditions.tsv (noise, SNR, room and T60 of each
 utterance). Its noises and rooms are in OUT/banks/<name>. One unit is some thousand utterances.
 """
 
-import os
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +24,13 @@ from espnet2.data.banks.folders import audio_files, files_digest
 from espnet2.data.config import BankConfig
 from espnet2.data.kaldi import audio_listing
 from espnet2.data.kaldi.tables import entries
-from espnet2.data.superb import SPLITS, CorruptConfig, find_languages, transcripts
-from espnet2.data.superb_sets import corpus_kinds
+from espnet2.data.phones import TEXT_PHONES
+from espnet2.data.superb import CorruptConfig
+from espnet2.data.superb_units import combine_unit, part_units
 from espnet2.train.cells import FinetuneConfig, finetune_config
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.errors import ConfigError
-from espnet2.utils.files import sha256_text
 from espnet2.utils.units import Unit, run_units
 
 UTTERANCES_A_UNIT = 4096
@@ -36,7 +40,7 @@ TABLES = ("wav.scp", "text", "utt2lang", "utt2corpus", "utt2spk", "utt2dur")
 def main(argv: list[str] | None = None) -> int:
     """Read every language, join them, then make the corrupted tests."""
     parser = step_parser(__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="root of the ML-SUPERB tree")
+    parser.add_argument("--root", type=Path, required=True, help="folder of the benchmark's data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the Kaldi directories")
     args = parser.parse_args(argv)
     config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
@@ -44,64 +48,11 @@ def main(argv: list[str] | None = None) -> int:
     for name, corrupt in config.corrupted.items():
         check_held_out(name, corrupt.banks, training)
     root, args.out = args.root.resolve(), args.out.absolute()
-    found = find_languages(root, config.data.corpora)
-    units = [language_unit(root, found[language], language, config, args) for language in found]
-    status = run_units(units, args) or run_units([combine_unit(list(found), config, args)], args)
+    parts = part_units(root, config.tracks, config.data, args.out)
+    status = run_units(list(parts.values()), args) or run_units(
+        [combine_unit(root, parts, config.data, args.out)], args
+    )
     return status or corrupt_tests(config, args)
-
-
-def language_unit(
-    root: Path, corpora: list[str], language: str, config: FinetuneConfig, args: Namespace
-) -> Unit:
-    """The unit that reads one language."""
-    out = args.out / "languages" / language
-    return Unit(
-        name=f"superb_{language}",
-        entry="espnet2.data.superb_sets:write_language",
-        kwargs={
-            "root": root, "corpora": corpora, "language": language, "tracks": config.tracks,
-            "config": to_dict(config.data), "out": out,
-        },
-        marker=out / ".rows.done",
-        inputs=transcripts(root, corpora, language, config.tracks),
-        options={
-            "root": str(root), "corpora": corpora, "config": to_dict(config.data),
-            "wavs": [wav_listing(root / corpus / language / "wav") for corpus in corpora],
-        },
-        outputs=[out / f"{track}.{split}.tsv" for track in config.tracks for split in SPLITS],
-    )  # fmt: skip
-
-
-def wav_listing(folder: Path) -> str:
-    """Digest of names, sizes and times of a language's audio: a changed file is noticed."""
-    if not folder.is_dir():
-        return "missing"
-    with os.scandir(folder) as entries:
-        found = [(entry.name, entry.stat()) for entry in entries]
-    files = sorted((name, about.st_size, about.st_mtime_ns) for name, about in found)
-    return sha256_text(repr(files))
-
-
-def combine_unit(languages: list[str], config: FinetuneConfig, args: Namespace) -> Unit:
-    """The unit that joins the languages."""
-    parts, kinds = args.out / "languages", corpus_kinds(args.root)
-    sets = [args.out / track / split for track in config.tracks for split in SPLITS]
-    tables = [f"{track}.{split}" for track in config.tracks for split in SPLITS]
-    ends = (".tsv", ".dropped.tsv")
-    return Unit(
-        name="superb_combine",
-        entry="espnet2.data.superb_sets:combine",
-        kwargs={
-            "parts": parts, "languages": languages, "tracks": config.tracks,
-            "config": to_dict(config.data), "kinds": kinds, "out": args.out,
-        },
-        marker=args.out / ".superb.done",
-        inputs=[parts / name / (t + end) for name in languages for t in tables for end in ends],
-        options={"config": to_dict(config.data), "kinds": kinds},
-        outputs=[
-            args.out / "languages.json", args.out / "corpora.json", *(s / "text" for s in sets)
-        ],
-    )  # fmt: skip
 
 
 def check_held_out(name: str, banks: BankConfig, training: BankConfig) -> None:
@@ -131,7 +82,7 @@ def corrupt_tests(config: FinetuneConfig, args: Namespace) -> int:
     if status:
         return status
     sets = [(name, track) for name in tests for track in config.tracks]
-    parts = {pair: list(part_units(*pair, tests[pair[0]], args)) for pair in sets}
+    parts = {pair: list(noisy_units(*pair, tests[pair[0]], args)) for pair in sets}
     return run_units([unit for pair in sets for unit in parts[pair]], args) or run_units(
         [join_unit(*pair, parts[pair], args) for pair in sets], args
     )
@@ -155,7 +106,7 @@ def banks_unit(name: str, talkers: Path, config: CorruptConfig, args: Namespace)
     )
 
 
-def part_units(name: str, track: str, config: CorruptConfig, args: Namespace) -> Iterator[Unit]:
+def noisy_units(name: str, track: str, config: CorruptConfig, args: Namespace) -> Iterator[Unit]:
     """The units that write the audio of a corrupted test."""
     data, banks = args.out / track / "test", args.out / "banks" / name
     count, audio = sum(1 for _ in entries(data / "wav.scp")), audio_listing(data)
@@ -184,6 +135,7 @@ def join_unit(name: str, track: str, parts: list[Unit], args: Namespace) -> Unit
         marker=out / ".test.done",
         inputs=[
             *(data / table for table in TABLES), *(unit.outputs[1] for unit in parts),
+            *([data / TEXT_PHONES] if (data / TEXT_PHONES).is_file() else []),
             banks / "noise/bank.json", banks / "rirs/bank.json",
         ],
         options={"parts": [str(unit.outputs[0]) for unit in parts]},

@@ -24,6 +24,7 @@ from espnet2.data.banks.rooms import write_rooms
 from espnet2.data.frames import SAMPLE_RATE_HZ
 from espnet2.data.kaldi import Utterance, iter_kaldi, read_kaldi, write_kaldi
 from espnet2.data.kaldi.tables import entries
+from espnet2.data.phones import TEXT_PHONES
 from espnet2.data.shards import write_record
 from espnet2.data.superb import CorruptConfig
 from espnet2.data.tsv import Dropped, read_rows, write_dropped, write_rows
@@ -182,6 +183,9 @@ def join(data: Path, parts: list[Path], banks: Path, out: Path) -> dict[str, Any
     write_kaldi(out, moved(data, found))
     corpora = {entry.key: entry.value for entry in entries(data / "utt2corpus")}
     kaldi.write_table(out / "utt2corpus", corpora)
+    if (data / TEXT_PHONES).is_file():
+        phones = {entry.key: entry.value for entry in entries(data / TEXT_PHONES)}
+        kaldi.write_table(out / TEXT_PHONES, phones)
     rows = [found[utt_id][1] for utt_id in sorted(found)]
     write_rows(out / "conditions.tsv", COLUMNS, ([row[c] for c in COLUMNS] for row in rows))
     unreadable = [

@@ -5,44 +5,90 @@ transcript_10min_dev.txt, transcript_10min_test.txt}``; a line is ``utt_id field
 Nothing is lost in silence: what is left out is returned with its reason.
 """
 
-import re
-import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from espnet2.data.audio import duration_s
 from espnet2.data.config import BankConfig
-from espnet2.data.superb_reserved import FEW_SHOT_UTTERANCES, RESERVED_LANGUAGES
+from espnet2.data.languages import language_problem
+from espnet2.data.superb_languages import FEW_SHOT_UTTERANCES, RESERVED_LANGUAGES
+from espnet2.data.superb_rows import Dropped, SuperbRow, checked, normalise
 from espnet2.utils.errors import ConfigError, DataError
 
 SPLITS = ("train", "dev", "test")
 
-# The benchmark removes from the first "[" to the last "]" unless a bracket of another kind is
-# between them, so that "[a] b [c]" vanishes as a whole. Kept: other text means other scores.
-BRACKETED = re.compile(r"\[[^()]*\]")
-WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+DIALECTS = "test_dialect"
+"""The further test of ML-SUPERB 2.0: language varieties."""
+
+FULL = "full"
+"""The track of data that has one training list only."""
+
+# A class of its own in the benchmark, and no ISO 639-3: a code that the standard leaves free.
+PRIVATE_CODES = {"org_jpn": "qoj"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuperbDataConfig:
-    """What becomes of an ML-SUPERB tree."""
+    """Where the benchmark's utterances come from, and which are used."""
+
+    kind: Literal["ml_superb", "ml_superb2", "kaldi"] = "ml_superb"
+    """What the root holds. ml_superb: the benchmark's tree. ml_superb2: the Parquet files of
+    ML-SUPERB 2.0 (``train-*``, ``dev-*``, ``dev_dialect-*``). kaldi: the directories ``train``,
+    ``dev`` and ``test`` with wav.scp, text and utt2lang, for languages of your own."""
 
     corpora: list[str] = field(default_factory=list)
-    """Corpora to read; empty: every folder of the root that holds transcripts."""
+    """ml_superb: corpora to read; empty: every folder of the root that holds transcripts."""
 
-    few_shot_languages: list[str] = field(default_factory=lambda: list(RESERVED_LANGUAGES))
-    """Reserved languages (ISO 639-3), trained on a few utterances only."""
+    languages: list[str] = field(default_factory=list)
+    """Languages (ISO 639-3) to use; empty: all. One that the root lacks is an error."""
+
+    few_shot_languages: list[str] | None = None
+    """Reserved languages (ISO 639-3), trained on a few utterances only. None: the benchmark's
+    20; of kaldi none."""
 
     few_shot_utterances: dict[str, list[str]] = field(default_factory=dict)
-    """The training utterances of a reserved language; not named: the benchmark's five, and of
-    a tree that lists none of them the first of each corpus."""
+    """ml_superb: the training utterances of a reserved language; not named: the benchmark's five,
+    and of a tree that lists none of them the first of each corpus."""
 
     few_shot_count: int = 5
-    """How many training utterances a reserved language keeps of each corpus."""
+    """ml_superb: how many training utterances a reserved language then keeps of each corpus."""
 
     max_train_s: float = 20.0
     """Longer training and development utterances are dropped; test is not filtered."""
+
+    dev_share: float = 0.05
+    """ml_superb2: share of its training utterances, but for reserved languages, that picks the
+    model; its own dev is the test, for the challenge's test is not public."""
+
+    tests: list[str] = field(default_factory=list)
+    """kaldi: further directories of the root to test on, named test_<something>."""
+
+    def __post_init__(self) -> None:
+        problems = [f"tests: {t!r} must begin with test_" for t in self.tests if t[:5] != "test_"]
+        if self.tests and self.kind != "kaldi":
+            problems.append(f"tests means nothing with kind: {self.kind}")
+        if not 0 < self.dev_share < 1:
+            problems.append(f"dev_share must be between 0 and 1, got {self.dev_share}")
+        if problems:
+            raise ConfigError("data: " + "; ".join(problems))
+
+    @property
+    def reserved(self) -> list[str]:
+        """The reserved languages, given or not."""
+        if self.few_shot_languages is not None:
+            return self.few_shot_languages
+        return [] if self.kind == "kaldi" else list(RESERVED_LANGUAGES)
+
+    @property
+    def further_tests(self) -> list[str]:
+        """Test splits beside ``test`` that the data itself has."""
+        return {"ml_superb": [], "ml_superb2": [DIALECTS], "kaldi": self.tests}[self.kind]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Every split that the data itself has."""
+        return (*SPLITS, *self.further_tests)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,37 +124,14 @@ class CorruptConfig:
             raise ConfigError(f"noise_snr_db must rise, got {list(self.noise_snr_db)}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SuperbRow:
-    """One utterance of the benchmark."""
-
-    utt_id: str
-    wav: str
-    language: str  # ISO 639-3
-    corpus: str
-    duration_s: float
-    text: str  # normalised
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dropped:
-    """One utterance, or line, that was left out."""
-
-    utt_id: str
-    reason: str
-    detail: str
-
-
-def normalise(text: str) -> str:
-    """The benchmark's text form: no ``[...]``, no ASCII punctuation, upper case, single spaces."""
-    return " ".join(BRACKETED.sub("", text).translate(WITHOUT_PUNCTUATION).upper().split())
-
-
-def find_languages(root: Path, corpora: list[str]) -> dict[str, list[str]]:
-    """The corpora of each language, C-sorted: ``{"dan": ["fleurs", "voxforge"], ...}``.
+def find_languages(
+    root: Path, corpora: list[str], languages: list[str] | None = None
+) -> dict[str, list[str]]:
+    """The corpora of each folder of a language, C-sorted: ``{"dan": ["fleurs", "voxforge"]}``.
 
     Raises:
-        DataError: ``root`` is no ML-SUPERB tree, or a named corpus is missing.
+        DataError: ``root`` is no ML-SUPERB tree, lacks a named corpus or language, or a folder
+            with transcripts is no language.
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the root of an ML-SUPERB tree")
@@ -116,15 +139,24 @@ def find_languages(root: Path, corpora: list[str]) -> dict[str, list[str]]:
     if missing:
         raise DataError(f"{root} has no corpus {missing[0]}; it must be a folder of that name")
     found: dict[str, list[str]] = {}
-    for corpus in sorted(corpora) or sorted(path.name for path in root.iterdir() if path.is_dir()):
+    for corpus in sorted(corpora) or sorted(
+        path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."
+    ):
         for folder in sorted(path for path in (root / corpus).iterdir() if path.is_dir()):
-            if (folder / "transcript_10min_test.txt").is_file():
+            if (folder / "wav").is_dir() or any(folder.glob("transcript_*.txt")):
                 found.setdefault(folder.name, []).append(corpus)
     if not found:
         raise DataError(
             f"{root} holds no <corpus>/<iso3>/transcript_10min_test.txt: not an ML-SUPERB tree"
         )
-    return dict(sorted(found.items()))
+    for name, holders in found.items():
+        problem = language_problem(PRIVATE_CODES.get(name, name))
+        if problem:
+            raise DataError(f"{root / holders[0] / name}: {problem}")
+    absent = [name for name in languages or [] if name not in found]
+    if absent:
+        raise DataError(f"{root} has no language {absent[0]}; it has {', '.join(sorted(found))}")
+    return {name: found[name] for name in sorted(found) if not languages or name in languages}
 
 
 def transcript_path(root: Path, corpus: str, language: str, track: str, split: str) -> Path:
@@ -172,37 +204,24 @@ def language_rows(
         path = transcript_path(root, corpus, language, track, split)
         for utt_id, words in read_lines(path, dropped):
             wav = path.parent / "wav" / f"{utt_id}.wav"
-            row = SuperbRow(
-                utt_id=utt_id, wav=str(wav), language=language, corpus=corpus,
-                duration_s=0.0, text=normalise(words),
-            )  # fmt: skip
             if utt_id in rows:
                 dropped.append(Dropped(utt_id=utt_id, reason="duplicate id", detail=str(wav)))
                 continue
-            problem = row_problem(row, config.max_train_s if split != "test" else None)
-            if isinstance(problem, Dropped):
-                dropped.append(problem)
+            row = checked(
+                SuperbRow(
+                    utt_id=utt_id, wav=str(wav), language=PRIVATE_CODES.get(language, language),
+                    corpus=corpus, duration_s=0.0, text=normalise(words), recording=utt_id,
+                ),
+                config.max_train_s if split != "test" else None,
+            )  # fmt: skip
+            if isinstance(row, Dropped):
+                dropped.append(row)
             else:
-                rows[utt_id] = problem
+                rows[utt_id] = row
     kept = [rows[utt_id] for utt_id in sorted(rows)]
-    if split == "train" and language in config.few_shot_languages:
+    if split == "train" and language in config.reserved:
         kept = few_shot(kept, language, config, dropped)
     return kept, dropped
-
-
-def row_problem(row: SuperbRow, max_s: float | None) -> SuperbRow | Dropped:
-    """The row with its measured length, or why it cannot be used."""
-    if not row.text:
-        return Dropped(utt_id=row.utt_id, reason="empty transcript", detail=row.corpus)
-    if not Path(row.wav).is_file():
-        return Dropped(utt_id=row.utt_id, reason="wav missing", detail=row.wav)
-    try:
-        seconds = duration_s(row.wav)
-    except (DataError, OSError) as error:
-        return Dropped(utt_id=row.utt_id, reason="wav unreadable", detail=str(error))
-    if max_s is not None and seconds > max_s:
-        return Dropped(utt_id=row.utt_id, reason=f"over {max_s:g} s", detail=f"{seconds:.2f}")
-    return SuperbRow(**{**vars(row), "duration_s": seconds})
 
 
 def few_shot(

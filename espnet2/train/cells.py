@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from espnet2.asr.config import (
     TASKS,
@@ -16,12 +16,12 @@ from espnet2.asr.config import (
     mono_task,
     task_kind,
 )
-from espnet2.data.superb import SPLITS, CorruptConfig, SuperbDataConfig
+from espnet2.data.superb import FULL, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
 from espnet2.utils.config import from_dict, merge, to_dict
 from espnet2.utils.errors import ConfigError
 
-TRACKS = ("10min", "1h")
+TRACKS = ("10min", "1h", FULL)
 OVERRIDABLE = ("probe", "tune", "batches", "training")
 MONOLINGUAL = (
     "eng/mls", "eng/nchlt", "eng/voxpopuli", "fra/voxforge", "fra/voxpopuli", "deu/swc",
@@ -42,7 +42,8 @@ class FinetuneConfig:
     """Of these encoders the ones to run; empty: all. The driver's --encoders."""
 
     tracks: list[str] = field(default_factory=lambda: ["10min"])
-    """Training lists: 10min, 1h. Development and test lists are the 10-minute ones."""
+    """Training lists: 10min, 1h. Development and test lists are the 10-minute ones. Data of
+    another kind (``data.kind``) has one track, full."""
 
     tasks: list[str] = field(default_factory=lambda: list(TASKS))
     """multi: TEXT, lid: [iso], joint: [iso] TEXT, all of them in every language at once; mono: TEXT
@@ -78,6 +79,13 @@ class FinetuneConfig:
     average_best: int = 5
     """Checkpoints of lowest development loss to average."""
 
+    units: Literal["char", "bpe"] = "char"
+    """Tokens: characters, or pieces of a sentencepiece model of the training transcripts. Phones,
+    where a monolingual cell has them, stay phones."""
+
+    bpe_size: int = 500
+    """Pieces of that model; it may have fewer where there is little text."""
+
     by_track: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What differs for a track: {1h: {training: {max_steps: 200}}}."""
 
@@ -86,7 +94,9 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         tracks = [*self.tracks, *self.by_track]
-        problems = [f"track {t} is not 10min or 1h" for t in tracks if t not in TRACKS]
+        problems = [
+            f"track {t} is not one of {', '.join(TRACKS)}" for t in tracks if t not in TRACKS
+        ]
         named = [*self.tasks, *self.corpora, *self.by_task]
         problems += [f"task {t} is not one of {', '.join(TASKS)}" for t in named if t not in TASKS]
         problems += [
@@ -101,9 +111,10 @@ class FinetuneConfig:
             for name in self.only_encoders
             if name not in self.encoders
         ]
-        bad = [n for n in self.corrupted if n in SPLITS or not re.fullmatch(r"[a-z0-9_]+", n)]
+        taken = self.data.splits
+        bad = [n for n in self.corrupted if n in taken or not re.fullmatch(r"[a-z0-9_]+", n)]
         problems += [
-            f"corrupted: {name!r} must be of a-z, 0-9 and _, and not {', '.join(SPLITS)}"
+            f"corrupted: {name!r} must be of a-z, 0-9 and _, and not {', '.join(taken)}"
             for name in bad
         ]
         required = ("encoders", "tracks", "tasks", "learning_rates", "seeds")
@@ -123,6 +134,11 @@ class FinetuneConfig:
         """The encoders to run, by name."""
         only = self.only_encoders or self.encoders
         return {name: spec for name, spec in self.encoders.items() if name in only}
+
+    @property
+    def further_tests(self) -> tuple[str, ...]:
+        """Test splits beside ``test``, of the data and corrupted: scored, never chosen on."""
+        return (*self.data.further_tests, *self.corrupted)
 
     @property
     def cell_tasks(self) -> list[str]:
@@ -151,6 +167,8 @@ class CellConfig:
     batches: BatchConfig
     training: dict[str, Any]
     average_best: int
+    units: Literal["char", "bpe"] = "char"
+    bpe_size: int = 500
 
     @property
     def name(self) -> str:
@@ -182,7 +200,8 @@ def cells(config: FinetuneConfig) -> Iterator[CellConfig]:
         yield CellConfig(
             encoder_name=name, encoder=config.encoders[name], task=task, track=track,
             learning_rate=rate, seed=seed, corpora=config.corpora.get(task, []),
-            features=config.features, average_best=config.average_best, **settings[track, task],
+            features=config.features, average_best=config.average_best, units=config.units,
+            bpe_size=config.bpe_size, **settings[track, task],
         )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class Places:
 def feature_units(config: FinetuneConfig, places: Places) -> tuple[list[Unit], list[Unit]]:
     """Units that compute features, training sets, the longest, first; units that share them."""
     computed, shared = [], []
-    for split in (*SPLITS, *config.corrupted):
+    for split in (*SPLITS, *config.further_tests):
         for name, spec in config.used_encoders.items():
             made: dict[tuple[str, ...], str] = {}
             for track in config.tracks:

@@ -8,15 +8,11 @@ import soundfile
 
 from espnet2.bin import superb_data
 from espnet2.data.kaldi import check_kaldi
-from espnet2.data.superb import (
-    RESERVED_LANGUAGES,
-    SuperbDataConfig,
-    find_languages,
-    language_rows,
-    normalise,
-    transcripts,
-)
-from espnet2.data.superb_sets import combine, corpus_kinds, read_table
+from espnet2.data.superb import SuperbDataConfig, find_languages, language_rows, transcripts
+from espnet2.data.superb_languages import NORMAL_LANGUAGES, RESERVED_LANGUAGES
+from espnet2.data.superb_rows import SuperbRow, normalise
+from espnet2.data.superb_sets import DROPPED, combine, corpus_kinds, read_table, write_part
+from espnet2.data.superb_units import wav_listing
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
 
@@ -60,8 +56,9 @@ def test_text_is_normalised_as_the_benchmark_does(raw, normal):
     assert normalise(raw) == normal
 
 
-def test_there_are_twenty_reserved_languages():
+def test_the_benchmark_has_143_languages():
     assert len(set(RESERVED_LANGUAGES)) == 20
+    assert len({*NORMAL_LANGUAGES, *RESERVED_LANGUAGES}) == 143
 
 
 def test_everything_left_out_has_a_reason(tmp_path):
@@ -89,9 +86,9 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
 def test_audio_that_was_replaced_is_noticed_at_the_same_size(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"one")
     os.utime(tmp_path / "a.wav", ns=(0, 1))
-    before = superb_data.wav_listing(tmp_path)
+    before = wav_listing(tmp_path)
     os.utime(tmp_path / "a.wav", ns=(0, 2))
-    assert superb_data.wav_listing(tmp_path) != before
+    assert wav_listing(tmp_path) != before
 
 
 def test_long_utterances_stay_in_test_and_go_in_dev(tmp_path):
@@ -147,15 +144,21 @@ def test_damaged_corpus_kinds_are_refused(tmp_path):
         corpus_kinds(tmp_path)
 
 
-def test_an_id_in_two_languages_is_refused(tmp_path):
+def test_an_id_in_two_languages_counts_once(tmp_path):
     for language in ("fra", "spa"):
-        (tmp_path / language).mkdir()
+        row = SuperbRow(
+            utt_id="same", wav=f"/{language}.wav", language=language, corpus="fleurs",
+            duration_s=1.0, text="UN", recording="same",
+        )  # fmt: skip
         for split in SPLITS:
-            row = f"same\t/a.wav\t{language}\tfleurs\t1.0\tUN\n"
-            (tmp_path / language / f"10min.{split}.tsv").write_text(row)
-            (tmp_path / language / f"10min.{split}.dropped.tsv").write_text("")
-    with pytest.raises(DataError, match="same stands in two languages"):
-        combine(tmp_path, ["fra", "spa"], ["10min"], SuperbDataConfig(), {}, tmp_path / "out")
+            write_part(tmp_path / language, f"10min.{split}", [row], [])
+    tables = {f"10min/{split}": ["fra", "spa"] for split in SPLITS}
+    out = tmp_path / "out"
+    counts = combine(tmp_path, tables, SuperbDataConfig(), {}, {}, out)
+    assert counts == {"10min/train": 1, "10min/dev": 1, "10min/test": 1}
+    assert (out / "10min/train/utt2lang").read_text() == "same fra\n"
+    rows = read_table(out / "10min/train/dropped.tsv", DROPPED)[1:]
+    assert rows == [{"utt_id": "same", "reason": "duplicate id", "detail": "/spa.wav"}]
 
 
 def test_the_command_writes_valid_kaldi_directories_and_then_has_nothing_to_do(tmp_path, capfd):
@@ -174,7 +177,8 @@ def test_the_command_writes_valid_kaldi_directories_and_then_has_nothing_to_do(t
         "espeak_dan_train_001 HEJ\nfleurs_fra_train_001 UN\n"
     )
     assert (out / "10min/dev/utt2corpus").read_text().split()[1::2] == ["espeak", "fleurs"]
-    assert read_table(out / "10min/test/dropped.tsv")[1][1] == "fewer than 3 fields"
+    dropped = read_table(out / "10min/test/dropped.tsv", DROPPED)
+    assert dropped[1]["reason"] == "fewer than 3 fields"
     assert read_json(out / "languages.json") == {"normal": ["fra"], "few_shot": ["dan"]}
     assert read_json(out / "corpora.json")["espeak"] == {"kind": "unseen_voice"}
     capfd.readouterr()

@@ -7,7 +7,7 @@ import soundfile
 
 from espnet2.data.corpora.superb_tiny import corpora_of, write_tiny_tree
 from espnet2.data.superb import SPLITS, SuperbDataConfig, find_languages, language_rows
-from espnet2.data.superb_reserved import FEW_SHOT_UTTERANCES, RESERVED_LANGUAGES
+from espnet2.data.superb_languages import FEW_SHOT_UTTERANCES, RESERVED_LANGUAGES
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_only_the_encoders_that_are_asked_for_have_cells():
         ({"monolingual": []}, "monolingual must be given and hold nothing twice"),
         ({"monolingual": ["eng/mls"] * 2}, "monolingual must be given and hold nothing twice"),
         ({"corpora": {"mono": ["mls"]}}, "corpora of mono: name them in monolingual"),
-        ({"by_track": {"2h": {}}}, "track 2h is not 10min or 1h"),
+        ({"by_track": {"2h": {}}}, "track 2h is not one of 10min, 1h, full"),
         ({"by_track": {"1h": {"seeds": [2]}}}, "by_track may change probe, tune, batches"),
         ({"only_encoders": ["fbnk"]}, "only_encoders: fbnk is not one of fbank, random"),
         (

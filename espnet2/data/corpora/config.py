@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from espnet2.data.corpora.kinds import KINDS, OnDisk
-from espnet2.data.superb import RESERVED_LANGUAGES
+from espnet2.data.superb_languages import RESERVED_LANGUAGES
 from espnet2.utils.config import from_dict, guess, load_yaml
 from espnet2.utils.errors import ConfigError
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from espnet2.data.audio import decode_flac, encode_wav, to_int16
 from espnet2.data.frames import SAMPLE_RATE_HZ
-from espnet2.data.superb_reserved import FEW_SHOT_UTTERANCES
+from espnet2.data.superb_languages import FEW_SHOT_UTTERANCES
 from espnet2.utils.files import write_bytes, write_text
 from espnet2.utils.seeding import rng_for
 
