@@ -14,9 +14,10 @@ import torch
 from espnet2.asr.cell_data import CellData
 from espnet2.asr.config import ProbeConfig
 from espnet2.asr.ctc_model import CTCModel
-from espnet2.asr.data import Collator, FixedBatches, TrainBatches, trainable
+from espnet2.asr.data import Collator, Example, FixedBatches, TrainBatches, trainable
 from espnet2.asr.specaug import num_uniforms
 from espnet2.asr.vocabulary import Vocabulary
+from espnet2.data.phones import TEXT_PHONES
 from espnet2.data.tsv import Dropped, write_dropped
 from espnet2.train.average import average
 from espnet2.train.cells import CellConfig, loop_config
@@ -76,39 +77,50 @@ def prepare(
     for split in ("train", "dev"):
         features, examples = source.open(split)
         if vocabulary is None:
-            vocabulary = Vocabulary.from_targets(example.target for example in examples)
-        kept, dropped = trainable(examples, vocabulary)
+            vocabulary = build_vocabulary(source, cell, examples)
+        kept, listed = trainable(examples, vocabulary)
         rows += [
             Dropped(utt_id=utt_id, reason=reason, detail=f"{split}: {detail}")
-            for utt_id, reason, detail in dropped
+            for utt_id, reason, detail in listed
         ]
         hours = sum(example.frames for example in kept) / 50 / 3600
         log(
             f"{cell.name} {split}: in: {len(examples)} utts -> out: {len(kept)} utts / "
-            f"{hours:.2f} h; dropped: {len(dropped)}"
+            f"{hours:.2f} h; dropped: {len(examples) - len(kept)}"
         )
         if not kept:
             raise DataError(
                 f"{source.data_dir(split)}: no utterance is left, see {out}/dropped.tsv"
             )
         collators[split] = Collator(kept, features, vocabulary, cell.batches)
+        collators[split].names_languages = cell.probe.lid_weight > 0
     write_dropped(out / "dropped.tsv", rows)
     return collators, vocabulary
+
+
+def build_vocabulary(source: CellData, cell: CellConfig, examples: list[Example]) -> Vocabulary:
+    """The tokens of the training utterances, and their languages where the probe learns them."""
+    kind = "phone" if source.units == "phones" else cell.units
+    languages = {example.language for example in examples} if cell.probe.lid_weight else ()
+    targets = [example.target for example in examples]
+    return Vocabulary.from_targets(targets, kind, cell.bpe_size, languages)
 
 
 def cell_settings(source: CellData, cell: CellConfig, train_set: Collator) -> dict[str, Any]:
     """Everything that decides the cell's weights, as plain data: its config.yaml."""
     features, vocabulary = train_set.features, train_set.vocabulary
+    tables = (*TABLES, *([TEXT_PHONES] if source.units == "phones" else []))
     inputs = {
         f"{split}/{name}": sha256_file(path)
         for split in ("train", "dev")
         for name, path in (
-            *((name, source.data_dir(split) / name) for name in TABLES),
+            *((name, source.data_dir(split) / name) for name in tables),
             ("features", source.features / f"{source.track}_{split}" / "features.json"),
         )
     }
     return {
         "cell": to_dict(cell),
+        "units": source.units,
         "data": {"root": str(source.data), "features": str(source.features),
                  "export": str(source.export) if source.export else None},
         "model": {"num_layers": features.num_layers, "input_size": features.dim,

@@ -8,7 +8,8 @@ import torch
 from tiny_asr import make_cell_data
 
 from espnet2.asr.cell_data import batches_to_decode
-from espnet2.asr.config import BatchConfig
+from espnet2.asr.config import BatchConfig, ProbeConfig
+from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.data import (
     Collator,
     Example,
@@ -140,3 +141,56 @@ def test_features_of_other_data_are_refused(cell, tmp_path):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DataError, match="has changed since its features were made"):
         moved.open("train")
+
+
+def make_example(utt_id, frames, target):
+    return Example(
+        utt_id=utt_id, row=0, frames=frames, language="fra", corpus="real", target=target
+    )
+
+
+def test_nothing_to_learn_is_dropped_and_unseen_tokens_are_listed_but_kept():
+    vocabulary = Vocabulary(["<blank>", "<unk>", "<space>", "A", "B", "[fra]"])
+    examples = [
+        make_example("empty", 50, ""),
+        make_example("unseen", 50, "AŒ Œ[X"),
+        make_example("language", 50, "[spa] AB"),
+        make_example("good", 50, "[fra] A B"),
+    ]
+    kept, rows = trainable(examples, vocabulary)
+    assert [example.utt_id for example in kept] == ["unseen", "language", "good"]
+    assert rows == [
+        ("empty", "empty transcript", "nothing to learn"),
+        ("unseen", "unseen tokens", "kept; Œ [ X not in training: <unk>"),
+        ("language", "unseen tokens", "kept; [spa] not in training: <unk>"),
+    ]
+
+
+def test_what_is_kept_is_exactly_what_ctc_can_align():
+    vocabulary = Vocabulary(["<blank>", "<unk>", "A", "B"])
+    rng = np.random.default_rng(0)
+    targets = ["".join(rng.choice(["A", "B"], size)) for size in range(1, 13)]
+    config = ProbeConfig(
+        projection=9, conv_channels=1, output_size=4, attention_heads=1, linear_units=4,
+        num_blocks=1, specaug=None,
+    )  # fmt: skip
+    model = CTCModel(config, 1, 5, len(vocabulary)).eval()
+    for frames in range(36):
+        log_probs, lengths = model.log_probs(torch.randn(1, frames, 1, 5), torch.tensor([frames]))
+        assert lengths.item() == (log_probs.shape[1] if frames >= 7 else 0)
+        for target in targets:
+            ids = torch.tensor([vocabulary.encode(target)])
+            loss = torch.nn.functional.ctc_loss(
+                log_probs.transpose(0, 1), ids, lengths, torch.tensor([len(target)])
+            )
+            kept, _ = trainable([make_example("u", frames, target)], vocabulary)
+            assert bool(kept) == bool(loss.isfinite() and lengths > 0), (frames, target)
+
+
+def test_batches_name_languages_where_the_probe_learns_them(cell):
+    batches = train_batches(cell)
+    assert "language_ids" not in batches[0][0]
+    batches.collator.names_languages = True
+    [batch] = batches[0]
+    tokens = [batches.collator.vocabulary.tokens[i] for i in batch["language_ids"]]
+    assert tokens == [f"[{utt_id.split('_')[1]}]" for utt_id in batch["utt_ids"]]
