@@ -15,7 +15,9 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from espnet2.asr.config import mono_parts, task_kind
 from espnet2.asr.data import is_member
+from espnet2.data.phones import TEXT_PHONES, phone_languages
 from espnet2.data.superb import SPLITS
 from espnet2.evaluation.references import read_map
 from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config
@@ -110,7 +112,7 @@ def cell_unit(cell: CellConfig, places: Places) -> Unit:
         },
         marker=out / ".cell.done",
         inputs=[
-            *(data / split / name for split in splits for name in TABLES),
+            *(data / split / name for split in splits for name in tables_of(cell, places.data)),
             *(features / f"{cell.track}_{split}" / "features.json" for split in splits),
         ],
         options={"cell": to_dict(cell)},
@@ -118,6 +120,13 @@ def cell_unit(cell: CellConfig, places: Places) -> Unit:
         gpus=min(places.ngpu, 1),
         can_go_on=True,
     )  # fmt: skip
+
+
+def tables_of(cell: CellConfig, data: Path) -> tuple[str, ...]:
+    """The tables of a split that decide what a cell learns."""
+    if task_kind(cell.task) == "mono" and mono_parts(cell.task)[0] in phone_languages(data):
+        return (*TABLES, TEXT_PHONES)
+    return TABLES
 
 
 def train_cells(units: list[Unit], without: dict[Path, str], args: Namespace) -> dict[str, str]:
