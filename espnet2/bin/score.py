@@ -6,7 +6,8 @@ python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells ex
 Cells are those that section finetune names; others, of an earlier matrix, are left out. Writes
 <cell>/hyp/<split>.tsv for dev, test and every name in finetune.corrupted, and <cell>/score.json,
 then OUT. One unit is one cell. A cell without a trained model, or whose scoring fails, is named in
-OUT and does not stop the others.
+OUT with its reason and does not stop the others; the exit status is then 3 where scoring failed,
+and 1 where no cell at all has a score.
 """
 
 from argparse import Namespace
@@ -14,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from espnet2.evaluation.cells import Cell, find_cells, parse_cell
-from espnet2.evaluation.references import reference_files
+from espnet2.evaluation.references import reference_files, scored_splits
 from espnet2.evaluation.report_config import ReportConfig
-from espnet2.evaluation.score_config import SPLITS, ScoreConfig
+from espnet2.evaluation.score_config import ScoreConfig
 from espnet2.train.cells import FinetuneConfig, cells, finetune_config
-from espnet2.utils.cli import positive, run_main, step_parser
+from espnet2.utils.cli import SOME_FAILED, positive, run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.logs import log
-from espnet2.utils.units import Unit, is_done, run_units
+from espnet2.utils.units import Unit, failed_units, run_units
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,18 +37,25 @@ def main(argv: list[str] | None = None) -> int:
     config = from_dict(ReportConfig, section, f"{args.conf}: report").score
     recipe = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
     found = recipe_cells(recipe, args)
-    trained = [cell for cell in found if cell.is_trained]
-    failed = [cell for cell in found if not cell.is_trained]
-    for cell in failed:
-        log(f"{cell.name} has no trained model; run stage 11 (finetune) for it")
-    units = [cell_unit(cell, config, list(recipe.corrupted), args) for cell in trained]
-    status = run_units(units, args)
-    scored = [cell for cell, unit in zip(trained, units, strict=True) if is_done(unit)]
-    log(f"in: {len(found)} cells -> out: {len(scored)} scored; without a model {len(failed)}")
+    lost = {cell: f"not trained: {cell.why_not_trained}" for cell in found if not cell.is_trained}
+    for cell, reason in lost.items():
+        log(f"{cell.name} {reason}")
+    units = {
+        cell: cell_unit(cell, config, [*recipe.data.tests, *recipe.corrupted], args)
+        for cell in found
+        if cell not in lost
+    }
+    why = failed_units(units.values(), args)
+    unscored = {cell: f"not scored: {why[u.name]}" for cell, u in units.items() if u.name in why}
+    scored = [cell for cell in units if cell not in unscored]
+    log(
+        f"in: {len(found)} cells -> out: {len(scored)} scored; without a model {len(lost)}, "
+        f"scoring failed {len(unscored)}"
+    )
     if not scored:
-        return status or 1
-    rest = [cell for cell in found if cell not in scored]
-    return run_units([summary_unit(scored, rest, args)], args) or status
+        return 1
+    status = run_units([summary_unit(scored, lost | unscored, args)], args)
+    return status or (SOME_FAILED if unscored else 0)
 
 
 def recipe_cells(config: FinetuneConfig, args: Namespace) -> list[Cell]:
@@ -63,7 +71,7 @@ def recipe_cells(config: FinetuneConfig, args: Namespace) -> list[Cell]:
 
 def cell_unit(cell: Cell, config: ScoreConfig, corrupted: list[str], args: Namespace) -> Unit:
     """The unit that decodes and scores one cell, on corrupted tests too."""
-    splits = (*SPLITS, *corrupted)
+    splits = scored_splits(args.data, cell, corrupted)
     references = {
         path for split in splits for path in reference_files(args.data, cell.track, split)
     }
@@ -88,19 +96,20 @@ def cell_unit(cell: Cell, config: ScoreConfig, corrupted: list[str], args: Names
     )
 
 
-def summary_unit(scored: list[Cell], rest: list[Cell], args: Namespace) -> Unit:
-    """The unit that writes scores.json."""
+def summary_unit(scored: list[Cell], failed: dict[Cell, str], args: Namespace) -> Unit:
+    """The unit that writes scores.json; ``failed``: cells without a score, and why."""
+    reasons = {str(cell.folder): failed[cell] for cell in sorted(failed, key=lambda c: c.name)}
     return Unit(
         name="scores",
         entry="espnet2.evaluation.summary:summarise",
         kwargs={
             "cells": [cell.folder for cell in scored],
-            "failed": [cell.folder for cell in rest],
+            "failed": reasons,
             "out": args.out,
         },
         marker=args.out.with_name(f".{args.out.stem}.done"),
         inputs=[cell.folder / "score.json" for cell in scored],
-        options={"failed": [cell.name for cell in rest]},
+        options={"failed": reasons},
         outputs=[args.out],
     )
 

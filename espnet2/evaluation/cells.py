@@ -4,12 +4,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2.utils.errors import DataError
+from espnet2.asr.config import task_kind
+from espnet2.utils.errors import ConfigError, DataError
+from espnet2.utils.files import read_json
 
-TASK_NAMES = ("multi", "lid", "joint")
-CELL_NAME = re.compile(
-    r"(?P<task>[a-z0-9-]+)_(?P<track>[A-Za-z0-9.-]+)_lr(?P<lr>[0-9.e+-]+)_seed(?P<seed>[0-9]+)"
+CELL_NAME = re.compile(  # a corpus, and so a monolingual task, may have capitals and underscores
+    r"(?P<task>[A-Za-z0-9_.-]+)_(?P<track>[A-Za-z0-9.-]+)"
+    r"_lr(?P<lr>[0-9.e+-]+)_seed(?P<seed>[0-9]+)"
 )
+MARKER = ".cell.done"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class Cell:
     """Name of the frozen encoder: the folder above the cell's."""
 
     task: str
-    """multi, lid or joint."""
+    """multi, lid, joint or mono-<iso>-<corpus>."""
 
     track: str
     """10min or 1h."""
@@ -39,9 +42,24 @@ class Cell:
         return f"{self.encoder}/{self.folder.name}"
 
     @property
+    def kind(self) -> str:
+        """mono, multi, lid or joint."""
+        return task_kind(self.task)
+
+    @property
     def is_trained(self) -> bool:
-        """The model appears, whole, when fine-tuning has ended."""
-        return (self.folder / "model.pth").is_file()
+        """Stage 11 ended well: its marker is gone as soon as it begins the cell again."""
+        return all((self.folder / name).is_file() for name in ("model.pth", MARKER))
+
+    @property
+    def why_not_trained(self) -> str:
+        """The last line of what stopped stage 11, where it noted one."""
+        try:
+            return str(read_json(self.folder / "failed.json")["reason"])
+        except FileNotFoundError:
+            return "has no trained model; run stage 11 (finetune) for it"
+        except (ValueError, KeyError, TypeError):
+            return "has no trained model, and its failed.json is damaged; run stage 11 (finetune)"
 
     @property
     def files(self) -> list[Path]:
@@ -71,8 +89,10 @@ def parse_cell(folder: Path) -> Cell:
     match = CELL_NAME.fullmatch(folder.name)
     if match is None:
         raise DataError(f"{folder}: is not named <task>_<track>_lr<lr>_seed<seed>")
-    if match["task"] not in TASK_NAMES:
-        raise DataError(f"{folder}: task {match['task']!r} must be one of {', '.join(TASK_NAMES)}")
+    try:
+        task_kind(match["task"])
+    except ConfigError as error:
+        raise DataError(f"{folder}: {error}") from None
     return Cell(
         encoder=folder.parent.name,
         task=match["task"],

@@ -13,12 +13,14 @@ from espnet2.asr.cell_data import CellData, batches_to_decode
 from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.vocabulary import Vocabulary
 from espnet2.evaluation.cells import Cell
+from espnet2.evaluation.text import Units
 from espnet2.train.cells import CellConfig
 from espnet2.train.checkpoint import load_tensors
 from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 
 BLANK_ID = 0
+NOTHING = -1  # in place of a frame before the first and behind the last: no token is like it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class CellDecoder:
     vocabulary: Vocabulary
     source: CellData
     batch_s: float
+    units: Units = "characters"
+    """What its targets are made of, and what is scored."""
 
     @classmethod
     def open(cls, cell: Cell, data: Path, batch_s: float, device: str = "cpu") -> "CellDecoder":
@@ -54,8 +58,9 @@ class CellDecoder:
         load_probe(model, cell.folder / "model.pth")
         vocabulary = Vocabulary.load(cell.folder / "vocabulary.txt")
         return cls(
-            model=model.eval().to(device), vocabulary=vocabulary, source=source, batch_s=batch_s
-        )
+            model=model.eval().to(device), vocabulary=vocabulary, source=source, batch_s=batch_s,
+            units=settings.get("units", "characters"),
+        )  # fmt: skip
 
     @torch.inference_mode()
     def decode(self, split: str) -> dict[str, str]:
@@ -76,18 +81,18 @@ class CellDecoder:
 
 
 def greedy(log_probs: Tensor, num_frames: Tensor) -> list[list[int]]:
-    """Token ids of each utterance.
+    """Token ids of each utterance; computed where ``log_probs`` lie, copied to the host once.
 
     Args:
         log_probs: (B, U, V).
         num_frames: (B,) frames that count; the rest is padding.
     """
-    best = log_probs.argmax(dim=2).cpu()  # (B, U)
-    found = []
-    for row, count in zip(best, num_frames.tolist(), strict=True):
-        ids = torch.unique_consecutive(row[:count])
-        found.append(ids[ids != BLANK_ID].tolist())
-    return found
+    best = log_probs.argmax(dim=2)  # (B, U)
+    is_pad = torch.arange(best.shape[1], device=best.device) >= num_frames.to(best.device)[:, None]
+    before = torch.nn.functional.pad(best, (1, 0), value=NOTHING)[:, :-1]
+    is_token = (best != before) & (best != BLANK_ID) & ~is_pad  # (B, U)
+    rows = best.masked_fill(~is_token, NOTHING).tolist()
+    return [[token for token in row if token != NOTHING] for row in rows]
 
 
 def load_probe(model: CTCModel, path: Path) -> None:

@@ -47,8 +47,8 @@ class ScoredUtterance:
     guess: str | None
     """Language the hypothesis names first; None where it names none."""
 
-    challenge: ChallengeUtterance | None
-    """As ML-SUPERB 2.0 counts it; None where its reference is empty by then."""
+    challenge: ChallengeUtterance
+    """As ML-SUPERB 2.0 counts it."""
 
     @property
     def is_right(self) -> bool:

@@ -1,8 +1,14 @@
 """What stage 10 says about a split: transcripts, languages, corpora, and which are special."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2.data.phones import TEXT_PHONES
+from espnet2.data.superb import DIALECTS
+from espnet2.evaluation.cells import Cell
+from espnet2.evaluation.score_config import SPLITS
+from espnet2.evaluation.text import Units
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
 
@@ -20,27 +26,26 @@ class References:
     unseen_voice_corpora: frozenset[str]
     """Corpora whose test voices are unseen in training and shared by all languages."""
 
-    def of_corpora(self, corpora: list[str]) -> dict[str, str]:
-        """Transcripts of the utterances of some corpora; none named: of all."""
-        return {
-            utt: text
-            for utt, text in self.transcripts.items()
-            if not corpora or self.corpora[utt] in corpora
-        }
+
+def scored_splits(data: Path, cell: Cell, corrupted: Iterable[str] = ()) -> tuple[str, ...]:
+    """Dev, test, dialects where there are some (not for one language alone), corrupted tests."""
+    has_dialects = (Path(data) / cell.track / DIALECTS / "text").is_file() and cell.kind != "mono"
+    return (*SPLITS, *([DIALECTS] if has_dialects else []), *corrupted)
 
 
 def reference_files(data: Path, track: str, split: str) -> list[Path]:
     """The files that decide a split's references: small, so that a unit can hash them."""
     folder = Path(data) / track / split
     files = [folder / name for name in ("text", "utt2lang", "utt2corpus")]
-    corpora = Path(data) / "corpora.json"
-    return [*files, Path(data) / "languages.json", *([corpora] if corpora.is_file() else [])]
+    optional = (folder / TEXT_PHONES, Path(data) / "corpora.json")
+    return [*files, Path(data) / "languages.json", *(path for path in optional if path.is_file())]
 
 
-def read_references(data: Path, track: str, split: str) -> References:
+def read_references(data: Path, track: str, split: str, units: Units = "characters") -> References:
     """Read ``data/<track>/<split>`` and the two JSON files beside the tracks.
 
-    Without ``corpora.json`` every corpus counts as real.
+    Without ``corpora.json`` every corpus counts as real. Phones stand in ``text_phones``, for the
+    utterances of some languages; the others have their characters then.
 
     Raises:
         DataError: a file is missing or damaged, or the files name different utterances.
@@ -52,6 +57,9 @@ def read_references(data: Path, track: str, split: str) -> References:
         odd = sorted(table.keys() ^ transcripts.keys())
         if odd:
             raise DataError(f"{folder}: {odd[0]} stands in only one of text and {name}")
+    if units == "phones":
+        phones = read_map(folder / TEXT_PHONES)
+        transcripts |= {utt: text for utt, text in phones.items() if utt in transcripts}
     kinds = read_json_file(Path(data) / "corpora.json", default={})
     return References(
         transcripts=transcripts,

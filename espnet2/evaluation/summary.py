@@ -1,58 +1,110 @@
 """From the cells' scores to one file: learning rate chosen on dev, probe seeds put together.
 
 The learning rate is chosen once for an encoder, task and track, from dev scores averaged over the
-seeds, and never from test scores.
+seeds, and never from test scores. Monolingual configurations become one row (``mono_summary.py``).
 """
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet2.asr.config import task_kind
 from espnet2.evaluation.cells import parse_cell
+from espnet2.evaluation.cost import cell_cost
+from espnet2.evaluation.mono_summary import mono_row, spread
+from espnet2.evaluation.normalisation import NORMALISATION
 from espnet2.evaluation.references import read_json_file
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 
-CHOSEN_ON = {"multi": "cer_normal", "joint": "cer_normal", "lid": "lid"}
+CHOSEN_ON = {"mono": "cer", "multi": "cer_normal", "joint": "cer_normal", "lid": "lid"}
 """The dev metric that picks the learning rate of a task."""
 
 SUMMARISED = (
+    "cer",
     "cer_normal",
     "cer_normal_macro",
+    "cer_normal_sclite",
     "cer_few_shot",
     "cer_few_shot_macro",
+    "cer_few_shot_sclite",
     "lid",
+    "lid_macro",
     "lid_in_domain",
     "lid_unseen_voice",
+    "superb2_cer",
+    "superb2_lid",
+    "worst15_cer",
+    "cer_language_sd",
+    "dialect_cer",
+    "dialect_lid",
 )
 
+LOGGED = ("mono_cer", "cer_normal", "cer_few_shot", "lid", "lid_in_domain", "lid_unseen_voice")
 
-def summarise(cells: list[Path], failed: list[Path], out: Path) -> dict[str, int]:
-    """Write ``out`` (scores.json): every cell's score, and one row an encoder, task and track.
+
+def summarise(cells: list[Path], failed: dict[str, str], out: Path) -> dict[str, int]:
+    """Write ``out`` (scores.json): every cell's score and cost, one row an encoder, task and track.
 
     Args:
         cells: folders that hold a score.json.
-        failed: folders of cells without a score; named, never left out in silence.
+        failed: folder of a cell without a score -> why; named, never left out in silence.
     """
     scores = [read_json_file(Path(folder) / "score.json") for folder in cells]
-    rows = [
-        summary_row(key, group)
-        for key, group in sorted(grouped(scores, ("encoder", "task", "track")).items())
+    reasons = {parse_cell(Path(folder)): reason for folder, reason in failed.items()}
+    rows = [*plain_rows(scores), *mono_rows(scores, [cell.task for cell in reasons])]
+    rows.sort(key=lambda row: (row["encoder"], row["task"], row["track"]))
+    costs = [cell_cost(Path(folder)) for folder in cells]
+    lost = [
+        {"cell": cell.name, "task": cell.task, "track": cell.track, "reason": reasons[cell]}
+        for cell in sorted(reasons, key=lambda cell: cell.name)
     ]
-    not_scored = [parse_cell(Path(folder)).name for folder in failed]
-    write_json(out, {"cells": scores, "rows": rows, "not_scored": not_scored})
+    summary = {
+        "cells": [{**score, "cost": cost} for score, cost in zip(scores, costs, strict=True)],
+        "rows": rows,
+        "failed": lost,
+        "not_scored": [one["cell"] for one in lost],
+    }
+    write_json(out, summary)
     for row in rows:
         log(f"{row['encoder']} {row['task']} {row['track']}: {headline(row)}")
-    return {"cells": len(scores), "not_scored": len(not_scored)}
+    return {"cells": len(scores), "not_scored": len(lost)}
+
+
+def plain_rows(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of multi, lid and joint."""
+    plain = [score for score in scores if task_kind(score["task"]) != "mono"]
+    groups = grouped(plain, ("encoder", "task", "track"))
+    return [summary_row(key, group) for key, group in groups.items()]
+
+
+def mono_rows(scores: list[dict[str, Any]], failed_tasks: list[str]) -> list[dict[str, Any]]:
+    """One row an encoder and track over all its monolingual configurations.
+
+    A configuration that no cell of the encoder and track has a score of is missing in its row.
+    """
+    mono = [score for score in scores if task_kind(score["task"]) == "mono"]
+    known = {score["task"] for score in mono}
+    known |= {task for task in failed_tasks if task_kind(task) == "mono"}
+    rows = []
+    for (encoder, track), group in grouped(mono, ("encoder", "track")).items():
+        by_task = {task: part for (task,), part in sorted(grouped(group, ("task",)).items())}
+        configurations = {
+            task: summary_row((encoder, task, track), part) for task, part in by_task.items()
+        }
+        dev = {task: row["lr_dev"] for task, row in configurations.items()}
+        rows.append(mono_row(configurations, dev, sorted(known - by_task.keys())))
+    return rows
 
 
 def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and spread over seeds, at the learning rate that dev prefers."""
     encoder, task, track = key
     by_lr = {lr: group for (lr,), group in grouped(scores, ("lr",)).items()}
-    chosen = choose_lr(by_lr, CHOSEN_ON[task])
+    metric = CHOSEN_ON[task_kind(task)]
+    chosen = choose_lr(by_lr, metric)
     picked = sorted(by_lr[chosen], key=lambda score: score["seed"])
     tests = [score["test"] for score in picked]
     corrupted = picked[0].get("corrupted", {})
@@ -61,10 +113,12 @@ def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str,
         "task": task,
         "track": track,
         "lr": chosen,
-        "lr_chosen_on": f"dev {CHOSEN_ON[task]}",
-        "lr_dev": {lr: dev_mean(group, CHOSEN_ON[task]) for lr, group in by_lr.items()},
+        "lr_chosen_on": f"dev {metric}",
+        "lr_dev": {lr: dev_mean(group, metric) for lr, group in by_lr.items()},
         "seeds": [score["seed"] for score in picked],
         "num_utts": tests[0]["num_utts"],
+        "units": picked[0].get("units", "characters"),
+        "normalisation": NORMALISATION,
         "test": test_summary(tests),
         "corrupted": {
             name: test_summary([score["corrupted"][name] for score in picked]) for name in corrupted
@@ -82,13 +136,7 @@ def test_summary(tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def seed_summary(tests: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     """One metric over the seeds; ``interval`` is the first seed's bootstrap over utterances."""
     values = [test[metric] for test in tests]
-    return {
-        "mean": round(statistics.fmean(values), 4),
-        "sd": round(statistics.stdev(values), 4) if len(values) > 1 else None,
-        "spread": round(max(values) - min(values), 4) if len(values) > 1 else None,
-        "values": values,
-        "interval": tests[0]["intervals"].get(metric),
-    }
+    return {**spread(values), "interval": tests[0]["intervals"].get(metric)}
 
 
 def choose_lr(by_lr: dict[str, list[dict[str, Any]]], metric: str) -> str:
@@ -120,5 +168,7 @@ def grouped(
 
 def headline(row: dict[str, Any]) -> str:
     """A summary row's main figures in one line."""
-    shown = [f"{name} {value['mean']:.1f}" for name, value in row["test"].items()]
-    return f"lr {row['lr']}, {len(row['seeds'])} seed(s): " + ", ".join(shown)
+    test: Mapping[str, dict[str, Any]] = row["test"]
+    shown = [f"{name} {test[name]['mean']:.1f}" for name in LOGGED if name in test]
+    rate = row["lr"] if isinstance(row["lr"], str) else f"of {len(row['lr'])} configurations"
+    return f"lr {rate}, {len(row['seeds'])} seed(s): " + ", ".join(shown)

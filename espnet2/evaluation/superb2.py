@@ -30,8 +30,9 @@ class ChallengeUtterance:
     """One utterance as the challenge counts it."""
 
     language: str
-    cer: float
-    """Edits over reference characters: a share, above 1 where more was said than there is."""
+    cer: float | None
+    """Edits over reference characters: a share, above 1 where more was said than there is; None
+    where the reference is empty, as that of a cell that only names languages is."""
 
     is_right: bool
     """The hypothesis begins with the tag of the language."""
@@ -48,22 +49,17 @@ def normalise(text: str, language: str) -> str:
     return "".join(kept).upper().strip()
 
 
-def challenge_utterance(
-    reference: str, hypothesis: str, language: str
-) -> ChallengeUtterance | None:
-    """Score one utterance; None where the reference is empty."""
+def challenge_utterance(reference: str, hypothesis: str, language: str) -> ChallengeUtterance:
+    """Score one utterance."""
     wanted = normalise(leading_language(reference)[1], language)
-    if not wanted:
-        return None
     guess, text = leading_language(hypothesis.replace(UNKNOWN, WRONG_CHARACTER))
     edits = Levenshtein.distance(wanted, normalise(text, language))
-    return ChallengeUtterance(
-        language=language, cer=edits / len(wanted), is_right=guess == language
-    )
+    cer = edits / len(wanted) if wanted else None
+    return ChallengeUtterance(language=language, cer=cer, is_right=guess == language)
 
 
 def challenge_metrics(
-    utterances: Iterable[ChallengeUtterance | None], task: str, seed: int, prefix: str = ""
+    utterances: Iterable[ChallengeUtterance], task: str, seed: int, prefix: str = ""
 ) -> dict[str, Any]:
     """What the challenge reports of a split, in percent, with bootstrap intervals.
 
@@ -77,7 +73,7 @@ def challenge_metrics(
     """
     parts: dict[str, list[ChallengeUtterance]] = defaultdict(list)
     for utterance in utterances:
-        if utterance is not None:
+        if utterance.cer is not None or task == "lid":
             parts[utterance.language].append(utterance)
     shares: dict[str, dict[str, list[float]]] = {}
     if task != "lid":

@@ -9,12 +9,15 @@ from espnet2.evaluation.golden import (
     PAPER_SET,
     PUBLISHED_SCORES,
     ROWS,
+    SETS,
     TRACKS,
     row,
 )
 from espnet2.evaluation.superb import SuperbScore, best_values, superb_score
 
+OWN_SET = "rows of this run"
 RUN_METRICS = {
+    ("mono", "mono_cer"): "mono_cer",
     ("multi", "cer_normal"): "multi_cer",
     ("multi", "cer_few_shot"): "multi_few_shot",
     ("lid", "lid"): "lid_lid",
@@ -34,9 +37,10 @@ def superb_tables(
         "truncated": "towards zero, as in the paper",
         "source": "XEUS paper (arXiv 2407.00837), ML-SUPERB",
         "reference_set": list(PAPER_SET),
+        "sets": {name: list(models) for name, models in SETS.items()},
         "published": {track: published_rows(track) for track in TRACKS},
         "run": {
-            track: run_rows(values, track, base_encoder, is_benchmark)
+            track: run_rows(values, track, base_encoder, is_benchmark, incomplete(rows, track))
             for track, values in sorted(benchmark_values(rows).items())
         },
     }
@@ -44,14 +48,14 @@ def superb_tables(
 
 def published_rows(track: str) -> dict[str, dict[str, Any]]:
     """Each published model's values, its SUPERB_s recomputed from them, and as printed."""
-    best = best_values(row(name, track) for name in PAPER_SET)
     found = {}
     for model in ROWS:
-        score = superb_score(row(model, track), row(BASE, track), best)
+        by_set = scores_by_set(row(model, track), track)
         in_set = model in PAPER_SET
         found[model] = {
             "metrics": row(model, track),
-            **score_facts(score),
+            **by_set["XEUS paper"],
+            "by_set": by_set,
             "in_reference_set": in_set,
             "as_published": PUBLISHED_SCORES[model][TRACKS.index(track)] if in_set else None,
         }
@@ -63,18 +67,30 @@ def benchmark_values(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str
     found: dict[str, dict[str, dict[str, float]]] = {}
     for one in rows:
         for (task, metric), name in RUN_METRICS.items():
-            if one["task"] == task and metric in one["test"]:
+            if one["task"] == task and metric in one["test"] and not one.get("missing"):
                 values = found.setdefault(one["track"], {}).setdefault(one["encoder"], {})
                 values[name] = one["test"][metric]["mean"]
     return found
 
 
+def incomplete(rows: list[dict[str, Any]], track: str) -> dict[str, str]:
+    """Encoder -> why its monolingual row is no figure of the benchmark, where it is none."""
+    return {
+        one["encoder"]: f"{len(one['missing'])} of "
+        f"{len(one['missing']) + len(one['configurations'])} configurations have no score"
+        for one in rows
+        if one["track"] == track and one.get("missing")
+    }
+
+
 def run_rows(
-    values: Mapping[str, Mapping[str, float]], track: str, base_encoder: str, is_benchmark: bool
-) -> dict[str, Any]:
+    values: Mapping[str, Mapping[str, float]], track: str, base_encoder: str, is_benchmark: bool,
+    mono_reasons: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
     """SUPERB_s inside this run: its own FBANK is the base, its own rows are the set.
 
-    On the benchmark's data there is also the score against the paper's set.
+    On the benchmark's data there is also the score against the published sets. ``mono_reasons``:
+    encoder -> why it has no monolingual figure.
     """
     facts: dict[str, Any] = {
         "base": base_encoder,
@@ -88,24 +104,32 @@ def run_rows(
     for encoder, metrics in sorted(values.items()):
         one: dict[str, Any] = {"metrics": dict(metrics)}
         if base_encoder in values:
-            one |= score_facts(superb_score(metrics, values[base_encoder], best))
+            one |= score_facts(superb_score(metrics, values[base_encoder], best), OWN_SET)
         if is_benchmark:
-            one["against_paper_set"] = score_facts(paper_score(metrics, track))
+            one["by_set"] = scores_by_set(metrics, track)
+            one["against_paper_set"] = one["by_set"]["XEUS paper"]
+        if encoder in mono_reasons:
+            for left_out in (one, *one.get("by_set", {}).values()):
+                left_out.get("left_out", {})["mono_cer"] = mono_reasons[encoder]
         facts["rows"][encoder] = one
     return facts
 
 
-def paper_score(metrics: Mapping[str, float], track: str) -> SuperbScore:
-    """SUPERB_s with the paper's FBANK row and the best of the paper's set."""
-    best = best_values(row(name, track) for name in PAPER_SET)
-    return superb_score(metrics, row(BASE, track), best)
+def scores_by_set(metrics: Mapping[str, float], track: str) -> dict[str, dict[str, Any]]:
+    """SUPERB_s with the paper's FBANK row and the best of each published set."""
+    found = {}
+    for name, models in SETS.items():
+        best = best_values(row(model, track) for model in models)
+        found[name] = score_facts(superb_score(metrics, row(BASE, track), best), name)
+    return found
 
 
-def score_facts(score: SuperbScore) -> dict[str, Any]:
-    """A score as plain data."""
+def score_facts(score: SuperbScore, set_name: str) -> dict[str, Any]:
+    """A score as plain data, with the set it is relative to."""
     return {
         "superb_s": None if score.value is None else round(score.value, 2),
         "printed": score.printed,
+        "set": set_name,
         "scored_metrics": [name for name in METRICS if name in score.metrics],
         "left_out": score.left_out,
     }

@@ -27,6 +27,7 @@ RECIPE = """
 report: {score: {batch_s: 30.0}}
 finetune:
   encoders: {fbank: {kind: fbank}}
+  tasks: [multi, joint, lid]
   learning_rates: [0.01]
   training: {max_steps: 100}
 """
@@ -79,7 +80,9 @@ def tree(tmp_path_factory):
     for task, corpora in (("lid", []), ("multi", ["real"])):
         config = cell_config(task, corpora)
         run_cell(exp / "fbank" / config.name, data, exp / "fbank" / "features", None, config)
-    (exp / "fbank" / "joint_10min_lr0.01_seed1").mkdir()
+        write_json(exp / "fbank" / config.name / ".cell.done", {})
+    failed = exp / "fbank" / "joint_10min_lr0.01_seed1"
+    write_json(failed / "failed.json", {"reason": "joint: the loss is nan at step 7"})
     for name in ("lid_10min_lr0.5_seed1", "lid_10min_lr0.01_seed2"):  # of an earlier matrix
         shutil.copytree(exp / "fbank" / "lid_10min_lr0.01_seed1", exp / "fbank" / name)
     write_text(root / "recipe.yaml", RECIPE)
@@ -122,6 +125,11 @@ def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
     summary = json.loads((tree / "exp" / "scores.json").read_text())
     assert [row["task"] for row in summary["rows"]] == ["lid", "multi"]
     assert summary["not_scored"] == ["fbank/joint_10min_lr0.01_seed1"]
+    (failed,) = summary["failed"]
+    assert failed["reason"] == "not trained: joint: the loss is nan at step 7"
+    assert all(cell["cost"]["seconds"] > 0 for cell in summary["cells"])
+    assert {cell["cost"]["steps"] for cell in summary["cells"]} == {100}
+    assert {row["units"] for row in summary["rows"]} == {"characters"}
     assert [row["seeds"] for row in summary["rows"]] == [[1], [1]]
     assert list(summary["rows"][0]["lr_dev"]) == ["0.01"]
     others = "fbank/lid_10min_lr0.01_seed2, fbank/lid_10min_lr0.5_seed1"
@@ -142,7 +150,7 @@ def test_a_corrupted_test_is_scored_beside_the_clean_one(tree, capfd):
     rows = read_json(tree / "exp" / "noisy.json")["rows"]
     found = {row["task"]: row["corrupted"]["noisy"] for row in rows}
     assert found["lid"]["lid"]["values"] == [score["corrupted"]["noisy"]["lid"]]
-    assert found["multi"].keys() == {"cer_normal", "cer_normal_macro"}
+    assert {"cer", "cer_normal", "cer_normal_macro", "worst15_cer"} < found["multi"].keys()
     capfd.readouterr()
     assert main(words) == 0
     assert "up to date (2 units)" in capfd.readouterr().err
@@ -162,6 +170,18 @@ def test_greedy_decoding_merges_repeats_and_drops_blanks_and_padding():
     log_probs = torch.nn.functional.one_hot(best, 4).float()
     assert greedy(log_probs, torch.tensor([6, 3])) == [[1, 1, 2], [3]]
     assert greedy(log_probs, torch.tensor([0, 1])) == [[], []]
+    assert greedy(log_probs[:, :0], torch.tensor([0, 0])) == [[], []]
+
+
+def test_greedy_decoding_is_the_textbook_rule():
+    scores = torch.rand(20, 40, 5, generator=torch.Generator().manual_seed(1))
+    counts = torch.randint(0, 41, (20,), generator=torch.Generator().manual_seed(2))
+    for row, count, found in zip(scores, counts, greedy(scores, counts), strict=True):
+        best, expected = row[:count].argmax(dim=1).tolist(), []
+        for place, token in enumerate(best):
+            if token and (place == 0 or best[place - 1] != token):
+                expected.append(token)
+        assert found == expected
 
 
 def test_a_probe_of_another_size_and_a_strange_configuration_are_refused(tree, tmp_path):
@@ -176,3 +196,46 @@ def test_a_probe_of_another_size_and_a_strange_configuration_are_refused(tree, t
     write_text(folder / "config.yaml", "model: {}\n")
     with pytest.raises(ConfigError, match="cell is required in a cell's configuration"):
         CellDecoder.open(parse_cell(folder), tree / "dump", 40.0)
+
+
+def test_a_cell_whose_scoring_fails_is_named_and_the_others_are_scored(tree, capfd, tmp_path):
+    root = tmp_path / "broken"
+    shutil.copytree(tree, root)
+    multi = root / "exp" / "fbank" / "multi_10min_lr0.01_seed1"
+    (multi / "model.pth").write_bytes(b"no model")
+    words = ["--conf", root / "recipe.yaml", "--data", root / "dump", "--cells", root / "exp"]
+    words += ["--out", root / "exp" / "scores.json", "--log_dir", root / "log"]
+    assert main([str(word) for word in words]) == 3
+    summary = json.loads((root / "exp" / "scores.json").read_text())
+    assert [row["task"] for row in summary["rows"]] == ["lid"]
+    reasons = {one["cell"]: one["reason"] for one in summary["failed"]}
+    assert "model.pth" in reasons["fbank/multi_10min_lr0.01_seed1"]
+    assert reasons["fbank/multi_10min_lr0.01_seed1"].startswith("not scored: ")
+    assert "2 scored" not in capfd.readouterr().err
+
+
+def test_a_model_without_its_marker_is_not_scored(tree, tmp_path):
+    folder = tmp_path / "fbank" / "lid_10min_lr0.01_seed1"
+    shutil.copytree(tree / "exp" / "fbank" / folder.name, folder)
+    assert parse_cell(folder).is_trained
+    (folder / ".cell.done").unlink()  # stage 11 began it again
+    assert not parse_cell(folder).is_trained
+    assert "run stage 11" in parse_cell(folder).why_not_trained
+    write_text(folder / "failed.json", "{")
+    assert "failed.json is damaged" in parse_cell(folder).why_not_trained
+
+
+def test_dialects_are_scored_beside_the_test_where_there_are_some(tree, tmp_path):
+    data, exp = tmp_path / "dump", tmp_path / "exp" / "fbank"
+    shutil.copytree(tree / "dump", data)
+    shutil.copytree(tree / "exp" / "fbank", exp)
+    shutil.copytree(data / "10min" / "test", data / "10min" / "test_dialect")
+    features = exp / "features" / "10min_test_dialect"
+    shutil.copytree(exp / "features" / "10min_test", features)
+    folder = exp / "lid_10min_lr0.01_seed1"
+    score_cell(folder, data, ScoreConfig())
+    test = read_json(folder / "score.json")["test"]
+    assert test["dialect_lid"] == test["superb2_lid"] >= 90
+    assert test["num_utts_dialect"] == 10
+    assert test["intervals"]["dialect_lid"]
+    assert (folder / "hyp" / "test_dialect.tsv").is_file()

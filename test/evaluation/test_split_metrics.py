@@ -4,7 +4,7 @@ import pytest
 
 from espnet2.evaluation.cells import find_cells, parse_cell
 from espnet2.evaluation.metrics import score_utterance, split_metrics
-from espnet2.evaluation.references import read_references
+from espnet2.evaluation.references import read_references, reference_files
 from espnet2.evaluation.summary import choose_lr, summarise
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json, write_json
@@ -37,6 +37,9 @@ def test_joint_metrics_of_a_small_split(utterances):
     metrics = split_metrics(utterances, "joint", seed=1)
     assert (metrics["num_utts_normal"], metrics["num_utts_few_shot"]) == (4, 1)
     assert metrics["cer_normal"] == pytest.approx(100 * 5 / 16)
+    assert metrics["cer_normal_sclite"] == metrics["cer_normal"]  # no alignment in dispute here
+    low, high = metrics["intervals"]["cer_normal_macro"]
+    assert low < metrics["cer_normal_macro"] < high
     assert metrics["cer_normal_macro"] == pytest.approx((100 * 4 / 12 + 100 * 1 / 4) / 2, abs=1e-4)
     assert metrics["cer_few_shot"] == 80
     assert metrics["cer_by_language"]["dan"]["edits"] == 4
@@ -45,7 +48,7 @@ def test_joint_metrics_of_a_small_split(utterances):
 
 def test_language_identification_counts_normal_languages_only(utterances):
     metrics = split_metrics(utterances, "joint", seed=1)
-    assert metrics["lid"] == 50
+    assert (metrics["lid"], metrics["lid_macro"]) == (50, 50)
     assert metrics["lid_in_domain"] == 50
     assert metrics["lid_unseen_voice"] == 50
     assert "tos" not in metrics["lid_by_language"]
@@ -56,6 +59,7 @@ def test_language_identification_counts_normal_languages_only(utterances):
 
 
 def test_a_task_has_only_its_own_metrics(utterances):
+    assert "lid" not in split_metrics(utterances, "mono", seed=1)
     assert "lid" not in split_metrics(utterances, "multi", seed=1)
     assert "cer_normal" not in split_metrics(utterances, "lid", seed=1)
 
@@ -84,7 +88,7 @@ def test_the_learning_rate_is_chosen_on_dev_and_seeds_are_put_together(tmp_path)
         folders.append(tmp_path / "export" / f"multi_10min_lr{one['lr']}_seed{one['seed']}")
         write_json(folders[-1] / "score.json", one)
     failed = tmp_path / "fbank" / "multi_10min_lr1e-4_seed1"
-    summarise(folders, [failed], tmp_path / "scores.json")
+    summarise(folders, {str(failed): "not trained: nan"}, tmp_path / "scores.json")
     summary = read_json(tmp_path / "scores.json")
     (row,) = summary["rows"]
     assert row["lr"] == "1e-4"
@@ -92,7 +96,13 @@ def test_the_learning_rate_is_chosen_on_dev_and_seeds_are_put_together(tmp_path)
     assert row["test"]["cer_normal"]["spread"] == 10
     assert row["test"]["cer_normal"]["sd"] == pytest.approx(7.0711, abs=1e-4)
     assert summary["not_scored"] == ["fbank/multi_10min_lr1e-4_seed1"]
-    assert len(summary["cells"]) == 3
+    assert summary["failed"] == [
+        {
+            "cell": "fbank/multi_10min_lr1e-4_seed1", "task": "multi", "track": "10min",
+            "reason": "not trained: nan",
+        }
+    ]  # fmt: skip
+    assert [cell["cost"] for cell in summary["cells"]] == [None] * 3  # no metrics.jsonl
 
 
 def test_a_learning_rate_without_a_dev_score_is_the_last_choice():
@@ -115,10 +125,25 @@ def test_cells_are_found_by_their_names(tmp_path):
     assert not cell.is_trained
 
 
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("mono-eng-mls_10min_lr0.0004_seed1", "mono-eng-mls"),
+        ("mono-rus-M-AILABS_1h_lr4e-05_seed2", "mono-rus-M-AILABS"),
+        ("mono-xty-mexico-el_10min_lr0.0001_seed1", "mono-xty-mexico-el"),
+        ("mono-afr-googlei18n_asr_10min_lr0.0001_seed1", "mono-afr-googlei18n_asr"),
+    ],
+)
+def test_monolingual_cells_keep_the_case_and_marks_of_their_corpus(tmp_path, name, task):
+    cell = parse_cell(tmp_path / "fbank" / name)
+    assert (cell.task, cell.kind) == (task, "mono")
+    assert cell.name == f"fbank/{name}"
+
+
 def test_a_folder_without_cells_and_an_unknown_task_are_refused(tmp_path):
     with pytest.raises(DataError, match="holds no cell"):
         find_cells(tmp_path)
-    with pytest.raises(DataError, match="task 'poem' must be one of multi, lid, joint"):
+    with pytest.raises(DataError, match="task 'poem' is not multi, lid, joint or mono-"):
         parse_cell(tmp_path / "x" / "poem_1h_lr1e-4_seed1")
 
 
@@ -134,6 +159,10 @@ def test_references_know_few_shot_languages_and_unseen_voices(tmp_path):
     assert references.transcripts == {"a": "HEJ DU", "b": ""}
     assert references.few_shot_languages == {"swe"}
     assert references.unseen_voice_corpora == {"espeak"}
+    (folder / "text_phones").write_text("b h e j\n")
+    phones = read_references(tmp_path, "10min", "dev", "phones")
+    assert phones.transcripts == {"a": "HEJ DU", "b": "h e j"}
+    assert folder / "text_phones" in reference_files(tmp_path, "10min", "dev")
     (folder / "utt2lang").write_text("a dan\n")
     with pytest.raises(DataError, match="b stands in only one of text and utt2lang"):
         read_references(tmp_path, "10min", "dev")

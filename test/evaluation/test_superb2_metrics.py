@@ -61,14 +61,23 @@ def test_fewer_than_fifteen_languages_are_all_the_worst():
 
 def test_one_language_has_no_spread_and_no_utterance_has_nothing():
     assert challenge_metrics([share(0.2)], "multi", 1)["cer_language_sd"] is None
-    nothing = challenge_metrics([None], "joint", 1)
+    nothing = challenge_metrics([challenge_utterance("[eng]", "[eng]", "eng")], "joint", 1)
     assert (nothing["superb2_cer"], nothing["superb2_lid"]) == (None, None)
     assert nothing["intervals"]["superb2_cer"] is None
 
 
 def test_an_empty_reference_counts_for_neither_text_nor_language():
-    assert challenge_utterance("[eng] ?!", "[swe] HEJ", "eng") is None
-    assert challenge_utterance("[eng]", "[eng]", "eng") is None
+    empty = challenge_utterance("[eng] ?!", "[swe] HEJ", "eng")
+    assert empty.cer is None
+    found = challenge_metrics([empty, share(0.5)], "joint", 1)
+    assert (found["superb2_cer"], found["superb2_lid"]) == (50.0, 100.0)
+
+
+def test_a_cell_that_only_names_languages_is_scored_without_any_text():
+    utterances = [challenge_utterance("[dan]", said, "dan") for said in ("[dan]", "[swe]", "")]
+    found = challenge_metrics(utterances, "lid", 1)
+    assert found["superb2_lid"] == pytest.approx(33.3333)
+    assert "superb2_cer" not in found
 
 
 def test_the_tag_must_come_first_and_a_text_without_one_is_whole():
