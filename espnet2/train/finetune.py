@@ -26,7 +26,7 @@ from espnet2.train.distributed import joined
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
 from espnet2.utils.config import load_yaml, to_dict
-from espnet2.utils.errors import DataError
+from espnet2.utils.errors import DataError, TrainingError
 from espnet2.utils.files import sha256_file
 from espnet2.utils.logs import log
 from espnet2.utils.seeding import seed_for
@@ -162,11 +162,15 @@ def average_best(out: Path, count: int) -> float:
     losses = {
         row["step"]: row["loss"]
         for row in read_metrics(out / "metrics.jsonl")
-        if row["split"] == "valid" and step_path(out / "intermediate", row["step"]).is_file()
+        if row["split"] == "valid"
+        and "loss" in row  # of a loss that is not finite there is none
+        and step_path(out / "intermediate", row["step"]).is_file()
     }
     best = sorted(losses, key=lambda step: (losses[step], -step))[:count]
     if not best:
-        raise DataError(f"{out} has no validated checkpoint; set valid_interval_steps")
+        raise TrainingError(
+            f"{out}: no validation had a finite loss: the cell diverged; lower its learning rate"
+        )
     paths = [step_path(out / "intermediate", step) for step in sorted(best)]
     save_tensors(out / "model.pth", {"model": average(paths), "steps": sorted(best)})
     for path in (out / "intermediate").glob("step_*"):
