@@ -13,6 +13,7 @@ from torch import Tensor
 
 from espnet2.asr.config import ProbeConfig, SpecAugConfig
 from espnet2.asr.ctc_model import CTCModel
+from espnet2.asr.vocabulary import LANGUAGE
 from espnet2.utils.errors import ConfigError
 
 END = "<sos/eos>"
@@ -97,7 +98,7 @@ def espnet_yaml(
             f"ESPnet's subsampling has as many channels as the transformer is wide, "
             f"{probe.output_size}; conv_channels is {probe.conv_channels}"
         )
-    languages = [token for token in tokens if token[0] == "[" and len(token) > 1]
+    languages = [token for token in tokens if LANGUAGE.match(token)]
     projection = {"preencoder": "linear", "preencoder_conf": {
         "input_size": input_size, "output_size": probe.projection}}  # fmt: skip
     return {
