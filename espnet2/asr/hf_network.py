@@ -132,7 +132,7 @@ class EachAlone(nn.Module):
 
 def own_parts(encoder: nn.Module) -> list[nn.Module]:
     """What the encoder does before its first layer."""
-    names = ("pos_conv_embed", "layer_norm", "embed_positions")
+    names = ("pos_conv_embed", "layer_norm", "dropout", "embed_positions")
     return [part for name in names if isinstance(part := getattr(encoder, name, None), nn.Module)]
 
 

@@ -110,7 +110,7 @@ class EBranchformerEncoder(nn.Module):
             x = layer(zero_padding(x, padding))
         states = []
         for index, block in enumerate(self.encoders):
-            if self.training and index in self.checkpointed_blocks:
+            if block.training and index in self.checkpointed_blocks:
                 x = checkpoint(block, x, padding, use_reentrant=False)
             else:
                 x = block(x, padding)

@@ -1,27 +1,29 @@
-"""Train one cell of the ML-SUPERB matrix: a probe on frozen features.
+"""Train one cell of the ML-SUPERB matrix: a probe on an encoder, which may learn too.
 
-Steps: open features, build the vocabulary from the training targets, drop what CTC cannot align,
-train (resuming from the cell's own checkpoints), average the checkpoints best on dev, write
+Steps: open features or audio, build the vocabulary from the training targets, drop what CTC cannot
+align, train (resuming from the cell's own checkpoints), average the checkpoints best on dev, write
 ``model.pth``. That file appears last and whole: a cell that has it is trained.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from espnet2.asr.cell_data import CellData
-from espnet2.asr.config import ProbeConfig
-from espnet2.asr.ctc_model import CTCModel
+from espnet2.asr.audio_batches import TunedBatches
+from espnet2.asr.cell_data import CellData, Prepare
 from espnet2.asr.data import Collator, Example, FixedBatches, TrainBatches, trainable
+from espnet2.asr.encoders import build_network
+from espnet2.asr.network import Network
 from espnet2.asr.specaug import num_uniforms
+from espnet2.asr.tuned_model import TunedModel, split_state
 from espnet2.asr.vocabulary import Vocabulary
 from espnet2.data.phones import TEXT_PHONES
 from espnet2.data.tsv import Dropped, write_dropped
 from espnet2.train.average import average
+from espnet2.train.cell_model import build_probe
 from espnet2.train.cells import CellConfig, loop_config
-from espnet2.train.checkpoint import save_tensors, step_path
+from espnet2.train.checkpoint import save_tensors, saved_steps, step_path
 from espnet2.train.distributed import joined
 from espnet2.train.loop import train
 from espnet2.train.metrics import read_metrics
@@ -29,7 +31,6 @@ from espnet2.utils.config import load_yaml, to_dict
 from espnet2.utils.errors import DataError, TrainingError
 from espnet2.utils.files import sha256_file
 from espnet2.utils.logs import log
-from espnet2.utils.seeding import seed_for
 
 TABLES = ("text", "utt2lang", "utt2corpus")  # of a split: they decide targets and membership
 
@@ -47,18 +48,29 @@ def run_cell(
     """
     source = CellData(
         data=data, features=features, task=cell.task, track=cell.track, corpora=cell.corpora,
-        encoder=cell.encoder, export=export, feature_config=cell.features,
+        encoder=cell.encoder, export=export, feature_config=cell.features, tune=cell.tune,
         device="cuda" if ngpu else "cpu",
     )  # fmt: skip
-    collators, vocabulary = prepare(out, source, cell)
+    audio = network_of(source, cell)
+    collators, vocabulary = prepare(out, source, cell, None if audio is None else audio.prepare)
     settings = cell_settings(source, cell, collators["train"])
     start_over_if_changed(out, settings)
     vocabulary.save(out / "vocabulary.txt")
     valid = FixedBatches(collators["dev"])
     config = loop_config(cell, len(valid))
-    uniforms = num_uniforms(cell.probe.specaug)
-    batches = TrainBatches(collators["train"], uniforms, cell.seed, config.accum_grad)
     model = build_probe(cell.probe, settings["model"], cell.seed)
+    kind = TrainBatches
+    if audio is not None:
+        model = TunedModel(audio, model, cell.tune, cell.features, cell.seed)
+    if cell.tune.encoder != "frozen":
+        # Copies of an encoder are large: only the best are kept.
+        config = replace(
+            config, keep_nbest_models=cell.average_best,
+            intermediate_interval_steps=config.max_steps,
+        )  # fmt: skip
+        kind = TunedBatches if cell.tune.use_mask else TrainBatches
+    uniforms = num_uniforms(cell.probe.specaug)
+    batches = kind(collators["train"], uniforms, cell.seed, config.accum_grad)
     with joined(ngpu) as world:
         summary = train(
             model, batches, config, out, world, seed=cell.seed, settings=settings, valid=valid
@@ -69,13 +81,23 @@ def run_cell(
     return {"dev_loss": best, "epochs": config.max_steps * config.accum_grad / batches.per_epoch}
 
 
+def network_of(source: CellData, cell: CellConfig) -> Network | None:
+    """The encoder, where it runs in every step; None where the probe reads stored features."""
+    if not source.is_live("train", "dev"):
+        return None
+    return build_network(cell.encoder, source.export)
+
+
 def prepare(
-    out: Path, source: CellData, cell: CellConfig
+    out: Path, source: CellData, cell: CellConfig, hear: Prepare | None = None
 ) -> tuple[dict[str, Collator], Vocabulary]:
-    """Training and development utterances that CTC can align; writes dropped.tsv."""
+    """Training and development utterances that CTC can align; writes dropped.tsv.
+
+    ``hear``: what the encoder takes of a wave, where it runs in every step.
+    """
     collators, rows, vocabulary = {}, [], None
     for split in ("train", "dev"):
-        features, examples = source.open(split)
+        features, examples = source.open(split, hear)
         if vocabulary is None:
             vocabulary = build_vocabulary(source, cell, examples)
         kept, listed = trainable(examples, vocabulary)
@@ -92,7 +114,7 @@ def prepare(
             raise DataError(
                 f"{source.data_dir(split)}: no utterance is left, see {out}/dropped.tsv"
             )
-        collators[split] = Collator(kept, features, vocabulary, cell.batches)
+        collators[split] = source.collator(kept, features, vocabulary, cell.batches)
         collators[split].names_languages = cell.probe.lid_weight > 0
     write_dropped(out / "dropped.tsv", rows)
     return collators, vocabulary
@@ -129,13 +151,6 @@ def cell_settings(source: CellData, cell: CellConfig, train_set: Collator) -> di
     }  # fmt: skip
 
 
-def build_probe(probe: ProbeConfig, sizes: dict[str, int], seed: int) -> CTCModel:
-    """The probe with its first weights, a function of the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "probe"))
-        return CTCModel(probe, **sizes)
-
-
 def start_over_if_changed(out: Path, settings: dict[str, Any]) -> None:
     """Empty a folder that was begun with other settings: a cell costs little, a mix costs trust."""
     saved = out / "config.yaml"
@@ -159,20 +174,20 @@ def average_best(out: Path, count: int) -> float:
 
     The other copies of the model are removed.
     """
+    folders = (out / "intermediate", out / "best")
+    copies = {step: step_path(folder, step) for folder in folders for step in saved_steps(folder)}
     losses = {
         row["step"]: row["loss"]
         for row in read_metrics(out / "metrics.jsonl")
-        if row["split"] == "valid"
-        and "loss" in row  # of a loss that is not finite there is none
-        and step_path(out / "intermediate", row["step"]).is_file()
+        if row["split"] == "valid" and row["step"] in copies and "loss" in row  # finite
     }
     best = sorted(losses, key=lambda step: (losses[step], -step))[:count]
     if not best:
         raise TrainingError(
             f"{out}: no validation had a finite loss: the cell diverged; lower its learning rate"
         )
-    paths = [step_path(out / "intermediate", step) for step in sorted(best)]
-    save_tensors(out / "model.pth", {"model": average(paths), "steps": sorted(best)})
+    paths = [copies[step] for step in sorted(best)]
+    save_tensors(out / "model.pth", {**split_state(average(paths)), "steps": sorted(best)})
     for path in (out / "intermediate").glob("step_*"):
         if path.with_suffix(".pth") not in paths:
             path.unlink()
