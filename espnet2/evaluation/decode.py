@@ -1,6 +1,9 @@
 """Greedy CTC decoding of a trained cell: the best token of each frame, repeats and blanks removed.
 
-Shapes: B batch, T frames of 20 ms, L layers, D width, U frames of 40 ms, V vocabulary.
+There is no beam search: the libraries that search without a language model are not kept up with
+Python, and without one it changes little.
+
+Shapes: B batch, L layers, U frames of 40 ms, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -8,16 +11,18 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from espnet2.asr.cell_data import CellData, batches_to_decode
+from espnet2.asr.config import Units
 from espnet2.asr.ctc_model import CTCModel
+from espnet2.asr.tuned_model import TunedModel
 from espnet2.asr.vocabulary import Vocabulary
 from espnet2.evaluation.cells import Cell
-from espnet2.evaluation.text import Units
+from espnet2.train.cell_model import for_split, trained_model
 from espnet2.train.cells import CellConfig
-from espnet2.train.checkpoint import load_tensors
 from espnet2.utils.config import from_dict, load_yaml
-from espnet2.utils.errors import CheckpointError, ConfigError
+from espnet2.utils.errors import ConfigError, DataError
 
 BLANK_ID = 0
 NOTHING = -1  # in place of a frame before the first and behind the last: no token is like it
@@ -27,11 +32,13 @@ NOTHING = -1  # in place of a frame before the first and behind the last: no tok
 class CellDecoder:
     """A cell's model with the data it was trained for."""
 
-    model: CTCModel
+    model: CTCModel | TunedModel
     vocabulary: Vocabulary
+    config: CellConfig
     source: CellData
     batch_s: float
-    units: Units = "characters"
+
+    units: Units
     """What its targets are made of, and what is scored."""
 
     @classmethod
@@ -52,25 +59,33 @@ class CellDecoder:
         source = CellData(
             data=Path(data), features=cell.folder.parent / "features", task=cell.task,
             track=cell.track, corpora=config.corpora, encoder=config.encoder,
-            export=Path(export) if export else None, feature_config=config.features, device=device,
+            export=Path(export) if export else None, feature_config=config.features,
+            tune=config.tune, device=device,
         )  # fmt: skip
-        model = CTCModel(config.probe, **settings["model"])
-        load_probe(model, cell.folder / "model.pth")
-        vocabulary = Vocabulary.load(cell.folder / "vocabulary.txt")
+        model = trained_model(cell.folder, config, settings["model"], source.export)
         return cls(
-            model=model.eval().to(device), vocabulary=vocabulary, source=source, batch_s=batch_s,
+            model=model.to(device), vocabulary=Vocabulary.load(cell.folder / "vocabulary.txt"),
+            config=config, source=source, batch_s=batch_s,
             units=settings.get("units", "characters"),
         )  # fmt: skip
 
     @torch.inference_mode()
     def decode(self, split: str) -> dict[str, str]:
-        """The hypothesis of every utterance of the task in ``split``, by id."""
-        hypotheses = {}
-        batches = batches_to_decode(self.source, split, self.vocabulary, self.batch_s)
-        for utt_ids, features, lengths in batches:
-            features, lengths = features.to(self.source.device), lengths.to(self.source.device)
-            log_probs, num_frames = self.model.log_probs(features, lengths)
+        """The hypothesis of every utterance of the task in ``split``, by id.
+
+        Raises:
+            DataError: an utterance came twice, or the split has changed since it was encoded.
+        """
+        model = for_split(self.model, self.config, self.source, split)
+        prepare = model.encoder.prepare if isinstance(model, TunedModel) else None
+        hypotheses: dict[str, str] = {}
+        for utt_ids, inputs, lengths in batches_to_decode(
+            self.source, split, self.vocabulary, self.batch_s, prepare
+        ):
+            log_probs, num_frames = model.log_probs(inputs.to(self.source.device), lengths)
             for utt_id, tokens in zip(utt_ids, greedy(log_probs, num_frames), strict=True):
+                if utt_id in hypotheses:
+                    raise DataError(f"{self.source.data_dir(split)}: {utt_id} is there twice")
                 hypotheses[utt_id] = self.vocabulary.decode(tokens)
         return hypotheses
 
@@ -89,16 +104,7 @@ def greedy(log_probs: Tensor, num_frames: Tensor) -> list[list[int]]:
     """
     best = log_probs.argmax(dim=2)  # (B, U)
     is_pad = torch.arange(best.shape[1], device=best.device) >= num_frames.to(best.device)[:, None]
-    before = torch.nn.functional.pad(best, (1, 0), value=NOTHING)[:, :-1]
+    before = F.pad(best, (1, 0), value=NOTHING)[:, :-1]
     is_token = (best != before) & (best != BLANK_ID) & ~is_pad  # (B, U)
     rows = best.masked_fill(~is_token, NOTHING).tolist()
     return [[token for token in row if token != NOTHING] for row in rows]
-
-
-def load_probe(model: CTCModel, path: Path) -> None:
-    """Put the weights of ``model.pth`` into ``model``, every key accounted for."""
-    try:
-        model.load_state_dict(load_tensors(path)["model"], strict=True)
-    except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not fit its config.yaml: {reason}") from None

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
+from espnet2.asr.config import Units
 from espnet2.evaluation.sclite import sclite_edits
-from espnet2.evaluation.text import Units, scored_units
+from espnet2.evaluation.text import scored_units
 
 
 @dataclass(frozen=True, kw_only=True)

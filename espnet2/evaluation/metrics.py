@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet2.asr.config import Units
 from espnet2.evaluation.bootstrap import language_interval, language_ratios, ratio_interval
 from espnet2.evaluation.error_rate import ErrorCount, count_errors
 from espnet2.evaluation.superb2 import (
@@ -26,7 +27,7 @@ from espnet2.evaluation.superb2 import (
     challenge_utterance,
     mean_of_languages,
 )
-from espnet2.evaluation.text import Units, first_language
+from espnet2.evaluation.text import first_language
 from espnet2.utils.seeding import rng_for
 
 NO_LANGUAGE = "none"  # in the confusion matrix: the hypothesis holds no language tag

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2.asr.config import Units
 from espnet2.data.phones import TEXT_PHONES
 from espnet2.data.superb import DIALECTS
 from espnet2.evaluation.cells import Cell
 from espnet2.evaluation.score_config import SPLITS
-from espnet2.evaluation.text import Units
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
 
@@ -45,7 +45,7 @@ def read_references(data: Path, track: str, split: str, units: Units = "characte
     """Read ``data/<track>/<split>`` and the two JSON files beside the tracks.
 
     Without ``corpora.json`` every corpus counts as real. Phones stand in ``text_phones``, for the
-    utterances of some languages; the others have their characters then.
+    utterances of some languages; the others are empty then.
 
     Raises:
         DataError: a file is missing or damaged, or the files name different utterances.
@@ -59,7 +59,7 @@ def read_references(data: Path, track: str, split: str, units: Units = "characte
             raise DataError(f"{folder}: {odd[0]} stands in only one of text and {name}")
     if units == "phones":
         phones = read_map(folder / TEXT_PHONES)
-        transcripts |= {utt: text for utt, text in phones.items() if utt in transcripts}
+        transcripts = {utt: phones.get(utt, "") for utt in transcripts}
     kinds = read_json_file(Path(data) / "corpora.json", default={})
     return References(
         transcripts=transcripts,

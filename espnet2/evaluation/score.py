@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from espnet2.asr.config import Units
 from espnet2.asr.data import is_member
 from espnet2.asr.vocabulary import target_text
 from espnet2.evaluation.cells import Cell, parse_cell
@@ -23,7 +24,6 @@ from espnet2.evaluation.metrics import (
 from espnet2.evaluation.normalisation import NORMALISATION
 from espnet2.evaluation.references import DIALECTS, References, read_references, scored_splits
 from espnet2.evaluation.score_config import SPLITS, ScoreConfig
-from espnet2.evaluation.text import Units
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 

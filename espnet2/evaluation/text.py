@@ -6,9 +6,8 @@ text. What only looks like a tag (``[``, ``[da``, ``[]``, ``[DAN]``) is text, an
 """
 
 import re
-from typing import Literal
 
-Units = Literal["characters", "phones"]
+from espnet2.asr.config import Units
 
 # "[eng]" and, of one odd corpus, "[org_jpn]", which ML-SUPERB's own scorer reads too; "[pt-br]" of
 # data whose languages have other codes.
