@@ -32,21 +32,12 @@ class Way:
     features: dict[str, Any]
     """Section ``finetune.features``."""
 
-    num_workers: int
-    """Loader processes; none where the encoder runs in each step, so that all is on one thread."""
-
 
 WAYS = {
-    "cached": Way(title="features kept", features={"amp": "float32"}, num_workers=1),
-    "live": Way(
-        title="encoder in each step",
-        features={"amp": "float32", "disk_budget_gb": 0.0},
-        num_workers=0,
-    ),
+    "cached": Way(title="features kept", features={"amp": "float32", "keep": "always"}),
+    "live": Way(title="encoder in each step", features={"amp": "float32", "keep": "never"}),
     "live_bf16": Way(
-        title="encoder in each step, in bfloat16",
-        features={"amp": "bfloat16", "disk_budget_gb": 0.0},
-        num_workers=0,
+        title="encoder in each step, in bfloat16", features={"amp": "bfloat16", "keep": "never"}
     ),
 }
 
@@ -63,7 +54,7 @@ def our_config(audio: ProbeSet, way: Way) -> FinetuneConfig:
         "training": {
             "max_steps": NEVER, "accum_grad": ACCUM_GRAD,
             "optim_conf": {"weight_decay": WEIGHT_DECAY}, "grad_clip": GRAD_CLIP,
-            "train_dtype": "float32", "num_workers": way.num_workers, "log_interval_steps": 1,
+            "train_dtype": "float32", "num_workers": 1, "log_interval_steps": 1,
             "valid_interval_steps": NEVER, "save_interval_steps": NEVER,
         },
     }  # fmt: skip
@@ -90,7 +81,7 @@ def our_command(audio: ProbeSet, name: str) -> tuple[list[str], Path]:
     config, places = our_config(audio, WAYS[name]), places_of(audio, name)
     features = features_dir(places, ENCODER, TRACK, "train")
     is_kept = bool(read_json(features / "features.json")["chunks"])
-    if is_kept != (name == "cached"):
+    if is_kept != (WAYS[name].features["keep"] == "always"):
         raise ConfigError(f"{features}: features are {'' if is_kept else 'not '}kept")
     cell: CellConfig = next(cells(config))
     out = places.out / ENCODER / cell.name

@@ -172,13 +172,14 @@ def notes(audio: ProbeSet, rounds: Rounds, peer: str) -> Iterator[str]:
     )
     yield (
         f"{peer}: its ASRTask by asr_train with frontend espnet_ssl and freeze_param, as in its "
-        "ML-SUPERB recipe, kaldi_ark, sorted batches, one loader process; nothing added to its "
+        "ML-SUPERB recipe, kaldi_ark, sorted batches; nothing added to its "
         "loop. Here: the units of stage 11. No validation or checkpoint on either side."
     )
     yield (
-        "Features kept: bfloat16 on disk, mapped, read by one loader process; the files had been "
-        "read before, so the disk is not measured. Encoder in each step: in the training process, "
-        "and no loader process; its time counts as training or as waiting, never as hidden."
+        "Features kept: bfloat16 on disk, mapped; the files had been read before, so the disk is "
+        "not measured. Encoder in each step: in the training process, as ESPnet's. In bfloat16: "
+        "what stage 11 chooses by itself where the processor has AMX; the probe stays in float32. "
+        "One loader process everywhere."
     )
     yield (
         f"Medians of {len(rounds)} rounds in which the sides take turns of {TIMED * ACCUM_GRAD} "

@@ -114,8 +114,7 @@ def test_both_sides_train_the_probe_alike(audio, way):
     assert (peer["grad_clip"], peer["accum_grad"]) == (ours.grad_clip, ours.accum_grad)
     assert peer["train_dtype"] == ours.train_dtype == "float32"
     assert peer["log_interval"] == ours.accum_grad * ours.log_interval_steps
-    assert peer["num_workers"] == 1
-    assert ours.num_workers == (1 if way == "cached" else 0)
+    assert peer["num_workers"] == ours.num_workers == 1
     assert cell.probe == TINY.probe
     assert peer["encoder_conf"]["output_size"] == TINY.probe.output_size
 
