@@ -1,12 +1,14 @@
 """Phones of Japanese and Mandarin transcripts, as the benchmark's monolingual track has them.
 
 Source: arXiv 2305.10615 scores jpn and cmn on phones; ESPnet's recipe takes them from pyopenjtalk
-and from pypinyin (``pypinyin_g2p_phone``). Both libraries come with ``pip install 'xeus[phones]'``.
+and from pypinyin (``pypinyin_g2p_phone``). ``pip install 'xeus[phones]'`` brings both libraries.
 """
 
+import contextlib
 import functools
 import importlib
 import inspect
+import io
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
@@ -42,7 +44,9 @@ def converter(language: str) -> Callable[[str], str]:
         raise ConfigError(f"no phones of {language}; there are those of {', '.join(makers)}")
     library = DISTRIBUTIONS[language][0]
     try:
-        return makers[language](importlib.import_module(library))
+        with contextlib.redirect_stdout(io.StringIO()):  # the fork advertises its extras there
+            module = importlib.import_module(library)
+        return makers[language](module)
     except ImportError as error:
         raise ConfigError(f"phones of {language} need {library} ({error}); {INSTALL}") from None
     except OSError as error:  # pyopenjtalk fetches its dictionary when it is used first
@@ -53,11 +57,15 @@ def converter(language: str) -> Callable[[str], str]:
 
 
 def japanese(library) -> Callable[[str], str]:
-    """pyopenjtalk's phones; where its fork is installed, without the fork's own readings."""
-    plain = "use_vanilla" in inspect.signature(library.g2p).parameters
-    convert = functools.partial(library.g2p, kana=False, **({"use_vanilla": True} if plain else {}))
-    convert("あ")  # finds or fetches the dictionary
-    return convert
+    """pyopenjtalk's phones: a pause for a space or a punctuation mark.
+
+    Its fork pyopenjtalk-plus brings the dictionary and needs no compiler. It is asked for plain
+    readings, and a space is made a comma for it: it ignores spaces.
+    """
+    is_fork = "use_vanilla" in inspect.signature(library.g2p).parameters
+    plain = functools.partial(library.g2p, kana=False, **({"use_vanilla": True} if is_fork else {}))
+    plain("あ")  # finds or fetches the dictionary
+    return (lambda text: plain(text.replace(" ", "、"))) if is_fork else plain
 
 
 def mandarin(library) -> Callable[[str], str]:

@@ -35,9 +35,17 @@ def test_mandarin_becomes_initials_and_finals_with_tones(text, expected):
     assert to_phones("cmn", text) == expected
 
 
-def test_japanese_becomes_phones():
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("こんにちは世界", "k o N n i ch i w a s e k a i"),
+        ("今日 は 天気 が いい", "ky o o pau w a pau t e N k i pau g a pau i i"),
+        ("雨が降っても、行く。", "a m e g a f u cl t e m o pau i k u"),
+    ],
+)
+def test_japanese_becomes_phones_with_pauses(text, expected):
     pytest.importorskip("pyopenjtalk")
-    assert to_phones("jpn", "こんにちは世界") == "k o N n i ch i w a s e k a i"
+    assert to_phones("jpn", text) == expected
 
 
 def test_a_missing_library_is_said_once_a_language_with_what_it_means(without_libraries, capfd):
