@@ -3,12 +3,14 @@
 python3 -m espnet2.bin.report --conf conf/mini.yaml --exp exp --dump dump --ssl exp/ssl_mini \\
     --out exp/report
 
-Needs EXP/superb/scores.json of stage 12; whatever else earlier stages left is shown too.
+Needs EXP/superb/scores.json of stage 12; whatever else earlier stages left is shown too, and what
+is not there is left out: an encoder of somebody else needs no pre-training here.
 """
 
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,28 +28,38 @@ def main(argv: list[str] | None = None) -> int:
     parser = step_parser(__doc__)
     parser.add_argument("--exp", type=Path, required=True, help="the experiments' folder")
     parser.add_argument("--dump", type=Path, required=True, help="the prepared data's folder")
-    parser.add_argument("--ssl", type=Path, required=True, help="the pre-training run's folder")
+    parser.add_argument("--ssl", type=Path, help="the pre-training run's folder, if there is one")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     args = parser.parse_args(argv)
     section = load_section(args.conf, "report", args.set)
     config = from_dict(ReportConfig, section, f"{args.conf}: report")
-    recipe = yaml.safe_dump(
-        load_recipe(args.conf, args.set), sort_keys=False, allow_unicode=True, width=100
-    )
+    ssl = args.ssl or args.exp / "ssl"
+    sections = load_recipe(args.conf, args.set)
+    recipe = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)
+    here = trained_here(sections)
     words = ["python3", "-m", "espnet2.bin.report", *(sys.argv[1:] if argv is None else argv)]
     unit = Unit(
         name="report",
         entry="espnet2.evaluation.report:write_report",
         kwargs={
-            "recipe": recipe, "exp": args.exp, "dump": args.dump, "ssl": args.ssl,
+            "recipe": recipe, "exp": args.exp, "dump": args.dump, "ssl": ssl,
             "out": args.out, "command": shlex.join(words), "config": to_dict(config),
+            "trained_here": here,
         },
         marker=args.out / ".report.done",
-        inputs=input_files(args.exp, args.dump, args.ssl),
+        inputs=[*input_files(args.exp, args.dump, ssl), *sorted(config.hours.values())],
         options={"config": to_dict(config), "recipe": recipe},
         outputs=[args.out / name for name in OUTPUTS],
     )  # fmt: skip
     return run_units([unit], args)
+
+
+def trained_here(sections: dict[str, Any]) -> list[str]:
+    """Encoders that are the model of stage 8: exported, from no other place."""
+    encoders = sections.get("finetune", {}).get("encoders", {})
+    return [
+        name for name, spec in encoders.items() if spec["kind"] == "export" and not spec.get("path")
+    ]
 
 
 if __name__ == "__main__":

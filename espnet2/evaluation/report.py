@@ -5,23 +5,29 @@ from typing import Any
 
 from espnet2.evaluation.report_blocks import Section, section_markdown
 from espnet2.evaluation.report_config import ReportConfig
-from espnet2.evaluation.report_head import report_head
-from espnet2.evaluation.report_inputs import ReportInputs, read_inputs
-from espnet2.evaluation.report_languages import (
-    confusion_section,
-    languages_section,
-    probe_section,
+from espnet2.evaluation.report_cost import cost_section
+from espnet2.evaluation.report_failed import (
+    failed_cells,
+    failed_notes,
+    failed_section,
+    table_marks,
 )
+from espnet2.evaluation.report_head import report_head
+from espnet2.evaluation.report_hours import hours_section
+from espnet2.evaluation.report_inputs import ReportInputs, read_inputs
+from espnet2.evaluation.report_languages import confusion_section, languages_section
+from espnet2.evaluation.report_mono import mono_section, on_characters
 from espnet2.evaluation.report_page import Head, page_html
+from espnet2.evaluation.report_probe import probe_section
 from espnet2.evaluation.report_results import gains_section, results_section
 from espnet2.evaluation.report_run import (
-    cost_section,
     data_section,
     labels_section,
     pretraining_section,
     reproduce_section,
 )
 from espnet2.evaluation.report_superb import paper_section
+from espnet2.evaluation.report_superb2 import superb2_section
 from espnet2.evaluation.superb_table import superb_tables
 from espnet2.utils.files import write_json, write_text
 from espnet2.utils.logs import log
@@ -29,19 +35,27 @@ from espnet2.utils.provenance import provenance
 
 
 def write_report(
-    recipe: str, exp: Path, dump: Path, ssl: Path, out: Path, command: str, config: ReportConfig
+    recipe: str,
+    exp: Path,
+    dump: Path,
+    ssl: Path,
+    out: Path,
+    command: str,
+    config: ReportConfig,
+    trained_here: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Write the three files; returns what the log line shows.
 
-    recipe: the whole configuration, overrides applied, as YAML to show.
+    recipe: the whole configuration, overrides applied, as YAML to show. trained_here: names of the
+    encoders that stage 8 of this recipe trained.
 
     Raises:
         DataError: there are no scores, or a file is damaged.
     """
-    inputs = read_inputs(exp, dump, ssl)
+    inputs = read_inputs(exp, dump, ssl, trained_here, config.hours)
     facts = {**provenance(), "command": command}
     superb = superb_tables(inputs.scores["rows"], config.base_encoder, config.is_benchmark)
-    head = report_head(config.title, inputs, facts)
+    head = report_head(config.title, inputs, superb, facts)
     sections = report_sections(inputs, superb, facts, recipe, config)
     out = Path(out)
     write_json(out / "superb.json", superb)
@@ -58,28 +72,39 @@ def report_sections(
     recipe: str,
     config: ReportConfig,
 ) -> list[Section]:
-    """The sections in the order of the page."""
-    rows, not_scored = inputs.scores["rows"], inputs.scores["not_scored"]
-    commands = "\n".join([*config.commands, "", "# this page alone", facts["command"]])
-    return [
-        results_section(rows, not_scored, inputs.conditions),
+    """The sections in the order of the page; those with nothing to show are left out.
+
+    On the benchmark itself the paper's table comes first.
+    """
+    rows, notes = inputs.scores["rows"], failed_notes(inputs.scores)
+    commands = "\n".join([*config.commands, *inputs.commands, "", "# this page alone"])
+    paper = paper_section(superb, table_marks(notes, on_characters(rows)))
+    sections = [
+        *([paper] if config.is_benchmark else []),
+        results_section(rows, notes, inputs.conditions),
+        failed_section(failed_cells(inputs.scores)),
         gains_section(rows),
+        mono_section(rows),
+        superb2_section(rows),
         languages_section(inputs),
+        hours_section(inputs),
         confusion_section(inputs),
-        pretraining_section(inputs),
         probe_section(inputs),
+        pretraining_section(inputs),
         data_section(inputs),
         labels_section(inputs),
-        paper_section(superb),
+        *([] if config.is_benchmark else [paper]),
         cost_section(inputs, facts),
-        reproduce_section(commands, recipe, facts),
+        reproduce_section(f"{commands}\n{facts['command']}", recipe, facts),
     ]
+    return [section for section in sections if section.blocks]
 
 
 def markdown(head: Head, sections: list[Section]) -> str:
     """RESULTS.md: the same tables, without the figures."""
     tiles = "\n".join(
-        f"- {tile.label}: **{tile.value} {tile.unit}** {tile.note}".rstrip() for tile in head.tiles
+        f"- {tile.label}: **{f'{tile.value} {tile.unit}'.strip()}** {tile.note}".rstrip()
+        for tile in head.tiles
     )
     parts = [f"# {head.title}", head.lead, head.meta, tiles, *map(section_markdown, sections)]
     return "\n\n".join(part for part in parts if part) + "\n"

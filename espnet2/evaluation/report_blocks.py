@@ -91,13 +91,18 @@ class Section:
     """Its name in the page's navigation."""
 
     blocks: list[Block] = field(default_factory=list)
+    """None: there is nothing to show, and the page leaves the section out."""
 
 
 HEADINGS = {
     "results": ("Results", "Results"),
     "gains": ("What pre-training bought", "Gains"),
     "superb": ("SUPERB_s and the paper's rows", "SUPERB"),
+    "superb2": ("ML-SUPERB 2.0's metrics", "2.0"),
+    "failed": ("Cells without a score", "Failed"),
+    "mono": ("Monolingual ASR by corpus", "Monolingual"),
     "languages": ("Error rate by language", "Languages"),
+    "hours": ("Error rate and hours of pre-training", "Hours"),
     "confusion": ("Which languages are confused", "Confusions"),
     "probe": ("Inside the probe", "Probe"),
     "pretraining": ("Pre-training", "Pre-training"),

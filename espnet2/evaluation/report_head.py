@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from espnet2.evaluation.golden import METRICS
 from espnet2.evaluation.report_inputs import ReportInputs
 from espnet2.evaluation.report_page import Head, Tile
 from espnet2.evaluation.report_rows import (
@@ -14,21 +15,26 @@ from espnet2.evaluation.report_rows import (
     tasks_of,
 )
 from espnet2.evaluation.report_run import last
+from espnet2.evaluation.report_superb import COMPARED
 
 Rows = list[dict[str, Any]]
 SPOKEN = {
     "cer_normal": "character error rate",
+    "mono_cer": "character error rate",
     "lid": "language identification",
     "lid_unseen_voice": "unseen-voice language identification",
 }
 
 
-def report_head(title: str, inputs: ReportInputs, provenance: dict[str, str]) -> Head:
+def report_head(
+    title: str, inputs: ReportInputs, superb: dict[str, Any], provenance: dict[str, str]
+) -> Head:
     """Title, lead, tiles and the line of facts."""
     rows = inputs.scores["rows"]
     meta = f"commit {provenance['commit']} · {provenance['time']} · {provenance['hardware']}"
     tiles = [
-        *(accuracy_tile(inputs) or []),
+        *superb_tiles(superb),
+        *accuracy_tile(inputs),
         *(tile for metric in headline_metrics(rows) for tile in metric_tile(rows, metric)),
         *hours_tile(inputs),
         *time_tile(inputs),
@@ -38,7 +44,9 @@ def report_head(title: str, inputs: ReportInputs, provenance: dict[str, str]) ->
 
 def headline_metrics(rows: Rows) -> tuple[str, str]:
     """The error rate, and the accuracy that speakers do not confound where there is one."""
-    return "cer_normal", "lid_unseen_voice" if has_unseen_voices(rows) else "lid"
+    has_all = any("cer_normal" in row["test"] for row in rows)
+    rate = "cer_normal" if has_all else "mono_cer"
+    return rate, "lid_unseen_voice" if has_unseen_voices(rows) else "lid"
 
 
 def headline_rows(rows: Rows, metric: str) -> tuple[dict[str, Any] | None, Rows, str]:
@@ -86,6 +94,28 @@ def metric_tile(rows: Rows, metric: str) -> list[Tile]:
     value = f"{ours['test'][metric]['mean']:.1f}"
     label = f"{METRIC_TITLES[metric]} ({task})"
     return [Tile(label=label, value=value, unit="%", note=note)]
+
+
+def superb_tiles(superb: dict[str, Any]) -> list[Tile]:
+    """On the benchmark: each track's best SUPERB_s of a pretrained encoder, XEUS' beneath."""
+    tiles = []
+    for track, run in superb["run"].items():
+        scored = {
+            name: row["against_paper_set"]
+            for name, row in run["rows"].items()
+            if kind_of(name) == "pretrained" and "against_paper_set" in row
+        }
+        known = [name for name, score in scored.items() if score["printed"] is not None]
+        if not known:
+            continue
+        name = max(known, key=lambda one: (not scored[one]["left_out"], scored[one]["superb_s"]))
+        score, published = scored[name], superb["published"][track][COMPARED]
+        value, note = str(score["printed"]), f"{name} · {COMPARED} {published['as_published']}"
+        if score["left_out"]:
+            value += " *"
+            note += f" · * on {len(score['scored_metrics'])} of {len(METRICS)} metrics only"
+        tiles.append(Tile(label=f"SUPERB_s, {track}", value=value, note=note))
+    return tiles
 
 
 def accuracy_tile(inputs: ReportInputs) -> list[Tile]:

@@ -4,12 +4,15 @@ Only the scores are required. What else is missing stays empty, and the report s
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from espnet2.evaluation.references import read_json_file
 from espnet2.utils.config import load_yaml
+from espnet2.utils.errors import DataError
 
 Rows = list[dict[str, Any]]
 
@@ -47,23 +50,39 @@ class ReportInputs:
     stage_times: list[StageTime] = field(default_factory=list)
     languages: dict[str, list[str]] = field(default_factory=dict)
     corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
+    encoder_hours: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Encoder -> language -> hours it was pre-trained on, for encoders where they are known."""
+
+    commands: list[str] = field(default_factory=list)
+    """What was typed, from exp/commands.tsv: each command once, in the order of its last use."""
+
     conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Corrupted test (10min/test_noisy) -> the ranges of SNR and T60 in it."""
 
 
-def read_inputs(exp: Path, dump: Path, ssl: Path) -> ReportInputs:
+def read_inputs(
+    exp: Path,
+    dump: Path,
+    ssl: Path,
+    trained_here: tuple[str, ...] = (),
+    hours_files: Mapping[str, Path] = MappingProxyType({}),
+) -> ReportInputs:
     """Read every file that exists.
+
+    trained_here: encoders that this recipe pre-trained, on the hours of dump/hours.json.
+    hours_files: encoder -> table of the hours it was pre-trained on, for others.
 
     Raises:
         DataError: no scores, or a damaged file.
     """
     exp, dump, ssl = Path(exp), Path(dump), Path(ssl)
     scores = read_json_file(exp / "superb" / "scores.json")
+    hours = read_json_file(dump / "hours.json", default={})
     return ReportInputs(
         scores=scores,
         pretraining=read_json_lines(ssl / "metrics.jsonl"),
         ssl_config=load_yaml(ssl / "config.yaml") if (ssl / "config.yaml").is_file() else {},
-        hours=read_json_file(dump / "hours.json", default={}),
+        hours=hours,
         label_quality=label_quality(dump, ssl.name.removeprefix("ssl_")),
         export=read_json_file(ssl / "export" / "export.json", default={}),
         cell_curves={
@@ -73,11 +92,59 @@ def read_inputs(exp: Path, dump: Path, ssl: Path) -> ReportInputs:
         stage_times=read_stage_times(exp / "stage_times.tsv"),
         languages=read_json_file(dump / "superb" / "languages.json", default={}),
         corpora=read_json_file(dump / "superb" / "corpora.json", default={}),
+        encoder_hours={
+            **{name: trained_hours(hours) for name in trained_here if hours},
+            **{name: read_hours(path) for name, path in hours_files.items()},
+        },
+        commands=read_commands(exp / "commands.tsv"),
         conditions={
             f"{path.parent.parent.name}/{path.parent.name}": read_json_file(path)
             for path in condition_files(dump)
         },
     )
+
+
+def trained_hours(hours: dict[str, Any]) -> dict[str, float]:
+    """Language -> hours of the training set."""
+    return {name: facts["hours"] for name, facts in hours["train"]["languages"].items()}
+
+
+def read_hours(path: Path) -> dict[str, float]:
+    """Language -> hours, of lines of an ISO 639-3 code, a tab and a number; # begins a comment.
+
+    Raises:
+        DataError: no such file, or a line that is not of this kind.
+    """
+    found: dict[str, float] = {}
+    for number, line in enumerate(read_lines(Path(path)), start=1):
+        fields = line.partition("#")[0].split()
+        if not fields:
+            continue
+        try:
+            language, hours = fields
+            found[language] = float(hours)
+        except ValueError:
+            raise DataError(
+                f"{path}:{number}: must be an ISO 639-3 code and hours, like 'eng 120.5'"
+            ) from None
+    return found
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that the configuration names."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise DataError(f"{path}: cannot be read; report.hours names it") from None
+
+
+def read_commands(path: Path) -> list[str]:
+    """What was typed, each command once, in the order of its last use; none without the file."""
+    if not path.is_file():
+        return []
+    lines = [line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+    typed = [fields[1] for fields in lines if len(fields) == 2]
+    return list(dict.fromkeys(reversed(typed)))[::-1]
 
 
 def condition_files(dump: Path) -> list[Path]:

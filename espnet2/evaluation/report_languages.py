@@ -1,4 +1,4 @@
-"""Sections by language: CER, confusions, layer weights, learning curves of the probe."""
+"""Sections by language: CER of each, and which are confused."""
 
 from typing import Any
 
@@ -10,21 +10,17 @@ from espnet2.evaluation.report_blocks import (
     Figures,
     Section,
     Table,
-    Text,
     section,
 )
 from espnet2.evaluation.report_figures import (
-    SMALL_PX,
-    Curve,
     Dot,
     confusion,
-    curves,
     dots,
-    layer_shares,
 )
-from espnet2.evaluation.report_inputs import ReportInputs, cell_name
+from espnet2.evaluation.report_inputs import ReportInputs
 from espnet2.evaluation.report_rows import (
     TASK_TITLES,
+    asr_tasks_of,
     has_unseen_voices,
     kind_of,
     ordered,
@@ -34,6 +30,8 @@ from espnet2.evaluation.report_rows import (
 
 Cell = dict[str, Any]
 MAX_CONFUSIONS = 15  # rows of the table under a matrix
+MAX_MATRIX = 32  # languages a matrix shows; of more, those that are confused the most
+OTHER = "other"  # in such a matrix: a language that it does not show
 MAX_NARROW_MATRIX = 16  # languages that can be read in half the page's width
 
 
@@ -54,18 +52,13 @@ def chosen_cells(inputs: ReportInputs, task: str, track: str) -> dict[str, Cell]
 
 def languages_section(inputs: ReportInputs) -> Section:
     """CER of every language, every encoder."""
-    blocks: list[Block] = []
     figures, tables = [], []
-    for task, track in tasks_of(inputs.scores["rows"]):
+    for task, track in asr_tasks_of(inputs.scores["rows"]):
         cells = chosen_cells(inputs, task, track)
-        if task == "lid":
-            continue
         table = cer_table(cells, f"{TASK_TITLES[task]}, {track}")
         figures.append(cer_figure(cells, task, track))
         tables.append(Details(summary=f"Table: {table.caption}", blocks=[table]))
-    blocks += (
-        [Figures(figures=figures), *tables] if figures else [Text(text="No ASR cell was run.")]
-    )
+    blocks: list[Block] = [Figures(figures=figures), *tables] if figures else []
     return section("languages", blocks)
 
 
@@ -105,7 +98,7 @@ def cer_table(cells: dict[str, Cell], title: str) -> Table:
     rows = [
         [
             language + (" (few-shot)" if first[language]["is_few_shot"] else ""),
-            *(f"{by_language(c)[language]['cer']:.1f}" for c in cells.values()),
+            *(cer_text(by_language(cell).get(language)) for cell in cells.values()),
             str(first[language]["num_utts"]),
             f"{first[language]['characters']:,}",
         ]
@@ -115,28 +108,33 @@ def cer_table(cells: dict[str, Cell], title: str) -> Table:
     return Table(caption=f"{title}, CER by language", columns=columns, rows=rows)
 
 
+def cer_text(facts: dict[str, Any] | None) -> str:
+    """A language's CER with one decimal; a dash where a cell was not tested on it."""
+    return "–" if facts is None else f"{facts['cer']:.1f}"
+
+
 def confusion_section(inputs: ReportInputs) -> Section:
-    """What the pretrained encoder's probe mistakes for what."""
+    """What the pretrained encoders' probes mistake for what; one matrix a task, the first's."""
     figures, folded = [], []
-    for task, track in tasks_of(inputs.scores["rows"]):
+    rows = inputs.scores["rows"]
+    for task, track in tasks_of(rows):
+        if task in ("multi", "mono"):
+            continue
         cells = chosen_cells(inputs, task, track)
         names = [name for name in cells if kind_of(name) == "pretrained"] or list(cells)[:1]
-        if task == "multi":
-            continue
-        tables = cells[names[0]]["test"]["lid_confusion"]
-        group = next((g for g in ("lid_unseen_voice", "lid") if g in tables), None)
-        if group:
-            title = f"{TASK_TITLES[task]}, {track}, {names[0]}"
-            if has_unseen_voices(inputs.scores["rows"]):
-                title += (
-                    ", unseen voices" if group == "lid_unseen_voice" else ", speaker-confounded"
-                )
-            figure, table = confusion_blocks(tables[group], f"{task}-{track}", title)
-            figures.append(figure)
+        for name in names:
+            tables = cells[name]["test"].get("lid_confusion", {})
+            group = next((g for g in ("lid_unseen_voice", "lid") if g in tables), None)
+            if group is None:
+                continue
+            title = f"{TASK_TITLES[task]}, {track}, {name}"
+            if has_unseen_voices(rows):
+                kind = "unseen voices" if group == "lid_unseen_voice" else "speaker-confounded"
+                title += f", {kind}"
+            figure, table = confusion_blocks(tables[group], f"{task}-{track}-{name}", title)
+            figures += [figure] if name == names[0] else []
             folded += table
-    blocks: list[Block] = [Figures(figures=figures), *folded]
-    if not figures:
-        blocks = [Text(text="No language identification cell was run.")]
+    blocks: list[Block] = [Figures(figures=figures), *folded] if figures else []
     return section("confusion", blocks)
 
 
@@ -156,11 +154,17 @@ def confusion_blocks(
     alt = f"Confusion matrix, {title}: {right} of {total} utterances right"
     if wrong:
         alt += f"; most frequent error: {wrong[0][1]} taken for {wrong[0][2]}"
-    svg = confusion(f"confusion-{name}", alt, table, extra=NO_LANGUAGE)
+    shown = most_confused(table, [(spoken, guess) for _, spoken, guess, _ in wrong])
+    svg = confusion(f"confusion-{name}", alt, shown, extra=NO_LANGUAGE)
     note = (
-        f"{right} of {total} on the diagonal. The stronger the colour, the larger the share of "
+        f"{right} of {total} right. The stronger the colour, the larger the share of "
         f"the row; {NO_LANGUAGE}: the probe names no language."
     )
+    if len(shown) < len(table):
+        note += (
+            f" Of {len(table)} languages the {len(shown)} in the most frequent confusions; "
+            f"{OTHER}: any language that is not shown."
+        )
     rows = [
         [language, guess, f"{100 * share:.0f} %", str(count)]
         for share, language, guess, count in wrong[:MAX_CONFUSIONS]
@@ -171,59 +175,28 @@ def confusion_blocks(
         rows=rows,
         text_columns=frozenset({1}),
     )
-    figure = Figure(svg=svg, title=title, note=note, is_wide=len(table) > MAX_NARROW_MATRIX)
+    figure = Figure(svg=svg, title=title, note=note, is_wide=len(shown) > MAX_NARROW_MATRIX)
     return figure, [Details(summary=f"Table: {title}", blocks=[top])] if rows else []
 
 
-def probe_section(inputs: ReportInputs) -> Section:
-    """Layer weights and learning curves of the probes."""
-    layers, learning = [], []
-    for task, track in tasks_of(inputs.scores["rows"]):
-        cells = chosen_cells(inputs, task, track)
-        layers += layer_figures(cells, task, track)
-        learning += learning_figures(inputs, cells, task, track)
-    blocks: list[Block] = [Figures(figures=layers, are_small=True)] if layers else []
-    blocks += [Figures(figures=learning, are_small=True)] if learning else []
-    if not blocks:
-        blocks = [Text(text="The cells left neither layer weights nor learning curves.")]
-    return section("probe", blocks)
+def most_confused(
+    table: dict[str, dict[str, int]], wrong: list[tuple[str, str]]
+) -> dict[str, dict[str, int]]:
+    """The whole matrix where it can be read, else the languages of the most frequent confusions.
 
-
-def layer_figures(cells: dict[str, Cell], task: str, track: str) -> list[Figure]:
-    """Share of each layer, encoders with more than one layer."""
-    weights = {
-        name: cell["layer_weights"]
-        for name, cell in cells.items()
-        if len(cell.get("layer_weights") or []) > 1
-    }
-    if not weights:
-        return []
-    peaks = {name: max(range(len(w)), key=w.__getitem__) for name, w in weights.items()}
-    alt = f"Layer weights, {TASK_TITLES[task]} {track}: " + ", ".join(
-        f"{name} weighs layer {peak} most" for name, peak in peaks.items()
-    )
-    svg = layer_shares(f"layers-{task}-{track}", alt, weights, palette(cells))
-    title = f"Layer weights, {TASK_TITLES[task]}, {track}"
-    note = "Layer 0 is the input of the first block. Dashed: equal shares, where a probe starts."
-    return [Figure(svg=svg, title=title, note=note)]
-
-
-def learning_figures(
-    inputs: ReportInputs, cells: dict[str, Cell], task: str, track: str
-) -> list[Figure]:
-    """Development loss over steps, one line an encoder."""
-    colour, lines = palette(cells), []
-    for name, cell in cells.items():
-        rows = inputs.cell_curves.get(cell_name(cell), [])
-        split = "valid" if any(row.get("split") == "valid" for row in rows) else "train"
-        mine = [row for row in rows if row.get("split") == split and "loss" in row]
-        points = [(row["step"], row["loss"]) for row in mine]
-        if points:
-            lines.append(Curve(label=name, points=points, colour=colour[name]))
-    if not lines:
-        return []
-    ends = ", ".join(f"{line.label} {line.points[-1][1]:.2f}" for line in lines)
-    alt = f"Learning curves, {TASK_TITLES[task]} {track}; last loss: {ends}"
-    svg = curves(f"learning-{task}-{track}", alt, lines, "nats an utterance", True, SMALL_PX)
-    title = f"Learning curves, {TASK_TITLES[task]}, {track}"
-    return [Figure(svg=svg, title=title, note="CTC loss, on dev where it was measured.")]
+    wrong: (spoken, named) off the diagonal, the most frequent first.
+    """
+    if len(table) <= MAX_MATRIX:
+        return table
+    kept: list[str] = []
+    for pair in wrong:
+        kept += [name for name in pair if name in table and name not in kept]
+        if len(kept) >= MAX_MATRIX:
+            break
+    found: dict[str, dict[str, int]] = {}
+    for spoken in sorted(kept or list(table)[:MAX_MATRIX]):
+        row = found.setdefault(spoken, {})
+        for guess, count in table[spoken].items():
+            name = guess if guess in kept or guess == NO_LANGUAGE else OTHER
+            row[name] = row.get(name, 0) + count
+    return found

@@ -28,11 +28,13 @@ from espnet2.evaluation.report_rows import (
     metric_title,
     metrics_of,
     of_task,
+    ordered,
     palette,
     tasks_of,
 )
 
 Rows = list[dict[str, Any]]
+Group = tuple[str, str, str]  # encoder, task, track
 
 CER_NOTE = (
     "CER in percent: edits per 100 reference characters, spaces between words counted, language "
@@ -50,48 +52,63 @@ CONFOUNDED_NOTE = (
 
 
 def results_section(
-    rows: Rows, not_scored: list[str], conditions: dict[str, dict[str, Any]]
+    rows: Rows, notes: dict[Group, str], conditions: dict[str, dict[str, Any]]
 ) -> Section:
-    """All rows, whatever they say; ``conditions``: what the corrupted tests are heard in."""
+    """All rows, whatever they say.
+
+    notes: (encoder, task, track) -> how many of its cells failed. conditions: what the corrupted
+    tests are heard in.
+    """
     blocks: list[Block] = [Figures(figures=forest_figures(rows))]
     for task, track in tasks_of(rows):
         blocks += [
-            task_table(rows, task, track),
+            task_table(rows, task, track, notes),
             *corrupted_tables(rows, task, track, conditions),
             *rates_details(rows, task, track),
         ]
     blocks.append(Text(text=CER_NOTE))
     if has_unseen_voices(rows):
         blocks.append(Text(text=CONFOUNDED_NOTE, is_warning=True))
-    if not_scored:
-        names = ", ".join(not_scored)
-        blocks.append(Text(text=f"Not trained or not scored, and so without a row: {names}."))
     return section("results", blocks)
 
 
-def task_table(rows: Rows, task: str, track: str) -> Table:
-    """Encoders as rows, metrics as columns."""
+def task_table(rows: Rows, task: str, track: str, notes: dict[Group, str]) -> Table:
+    """Encoders as rows, metrics as columns; an encoder whose cells all failed has a row too."""
     mine = of_task(rows, task, track)
     metrics = metrics_of(mine, has_unseen_voices(rows), hidden=())
     best = {metric: {best_mean(mine, metric)} - {None} for metric in metrics}
+    scored = {row["encoder"] for row in mine}
+    lost = ordered(e for e, *group in notes if group == [task, track] and e not in scored)
     return Table(
         caption=f"{TASK_TITLES[task]}, {track} ({mine[0]['num_utts']} test utterances)",
         columns=["encoder", *map(metric_title, metrics), "seeds", Value("lr", "chosen on dev")],
         rows=[
             [
-                encoder_value(row["encoder"]),
+                encoder_value(row["encoder"], notes.get((row["encoder"], task, track), "")),
                 *(figure(row["test"].get(m), is_best=mean_of(row, m) in best[m]) for m in metrics),
                 str(len(row["seeds"])),
-                row["lr"],
+                rate_chosen(row),
             ]
             for row in mine
+        ]
+        + [
+            [encoder_value(e, notes[e, task, track]), *("–" for _ in metrics), "0", "–"]
+            for e in lost
         ],
     )
 
 
+def rate_chosen(row: dict[str, Any]) -> Value:
+    """The learning rate; a monolingual row has one a configuration."""
+    if not isinstance(row["lr"], dict):
+        return Value(row["lr"])
+    rates = sorted(set(row["lr"].values()), key=float)
+    return Value(", ".join(rates), "one a corpus" if len(rates) > 1 else "")
+
+
 def rates_details(rows: Rows, task: str, track: str) -> list[Block]:
     """Every learning rate that was tried, by its dev score; nothing where there was no choice."""
-    mine = of_task(rows, task, track)
+    mine = [row for row in of_task(rows, task, track) if isinstance(row["lr"], str)]
     rates = sorted({lr for row in mine for lr in row["lr_dev"]}, key=float)
     if len(rates) < 2:
         return []
@@ -110,10 +127,10 @@ def rate_value(row: dict[str, Any], lr: str) -> Value:
     return Value("–" if score is None else f"{score:.1f}", is_best=lr == row["lr"])
 
 
-def encoder_value(name: str) -> Value:
-    """An encoder's name, and its kind where the name does not say it."""
+def encoder_value(name: str, note: str = "") -> Value:
+    """An encoder's name, its kind where the name does not say it, and what must be known."""
     kind = kind_of(name)
-    return Value(name, "" if name.startswith(kind) else kind)
+    return Value(name, f"{'' if name.startswith(kind) else kind} {note}".strip())
 
 
 def forest_figures(rows: Rows) -> list[Figure]:
@@ -146,16 +163,19 @@ def dot(row: dict[str, Any], metric: str, task: str, track: str) -> Dot:
     one = row["test"][metric]
     several = len(one["values"]) > 1
     ends = (min(one["values"]), max(one["values"])) if several else one["interval"] or (None, None)
-    short = {"lid_in_domain": "in-domain", "lid_unseen_voice": "unseen voice", "lid": "all"}
+    short = {
+        "lid_in_domain": "in-domain", "lid_unseen_voice": "unseen voice", "lid": "all",
+        "mono_cer": "",
+    }  # fmt: skip
     name = short.get(metric, metric.removeprefix("cer_").replace("_", "-"))
     return Dot(
-        row=f"{task}{track} {name}", series=row["encoder"], value=one["mean"],
+        row=f"{task}{track} {name}".strip(), series=row["encoder"], value=one["mean"],
         low=ends[0], high=ends[1],
     )  # fmt: skip
 
 
 def gains_section(rows: Rows) -> Section:
-    """Each pretrained encoder against the two baselines."""
+    """Each pretrained encoder against the baselines; nothing where none was run."""
     blocks: list[Block] = []
     for task, track in tasks_of(rows):
         mine = of_task(rows, task, track)
@@ -165,8 +185,6 @@ def gains_section(rows: Rows) -> Section:
                 metrics = metrics_of([ours], has_unseen_voices(rows))
                 title = f"{TASK_TITLES[task]}, {track}"
                 blocks.append(gains_table(ours, baselines, metrics, title))
-    if not blocks:
-        blocks.append(Text(text="No baseline was run beside a pretrained encoder."))
     return section("gains", blocks)
 
 

@@ -12,11 +12,16 @@ METRIC_TITLES = {
     "cer_normal": "CER normal",
     "cer_normal_macro": "CER normal",
     "cer_few_shot": "CER few-shot",
+    "mono_cer": "CER",
     "lid": "LID",
     "lid_in_domain": "lid_in_domain",
     "lid_unseen_voice": "lid_unseen_voice",
 }
-QUALIFIED = {"lid_in_domain": "(speaker-confounded)", "cer_normal_macro": "mean of languages"}
+QUALIFIED = {
+    "lid_in_domain": "(speaker-confounded)",
+    "cer_normal_macro": "mean of languages",
+    "mono_cer": "mean of corpora, then of languages",
+}
 """What must stand beside a metric wherever its figure does."""
 
 Rows = list[dict[str, Any]]
@@ -25,8 +30,9 @@ TASK_TITLES = {
     "multi": "Multilingual ASR",
     "lid": "Language identification",
     "joint": "Joint ASR + LID",
+    "mono": "Monolingual ASR",
 }
-TASK_ORDER = ("joint", "multi", "lid")
+TASK_ORDER = ("joint", "multi", "lid", "mono")
 PRETRAINED_COLOURS = (SERIES[0], SERIES[3], SERIES[4], SERIES[5])
 BASELINE_COLOURS = {"fbank": SERIES[1], "random": SERIES[2]}
 
@@ -85,6 +91,11 @@ def tasks_of(rows: Rows) -> list[tuple[str, str]]:
     """(task, track) in the order of the report."""
     found = {(row["task"], row["track"]) for row in rows}
     return sorted(found, key=lambda pair: (TASK_ORDER.index(pair[0]), pair[1]))
+
+
+def asr_tasks_of(rows: Rows) -> list[tuple[str, str]]:
+    """(task, track) of the tasks that say what was spoken in every language at once."""
+    return [pair for pair in tasks_of(rows) if pair[0] in ("joint", "multi")]
 
 
 def of_task(rows: Rows, task: str, track: str) -> Rows:

@@ -13,7 +13,7 @@ from espnet2.evaluation.report_blocks import (
     Text,
     section,
 )
-from espnet2.evaluation.report_figures import Curve, bars, curves, number
+from espnet2.evaluation.report_figures import Curve, bars, curves
 from espnet2.evaluation.report_inputs import ReportInputs, Rows
 from espnet2.evaluation.report_rows import percent_points
 from espnet2.evaluation.report_svg import MUTED, SERIES
@@ -25,11 +25,10 @@ UNMASKED_NOTE = (
 
 
 def pretraining_section(inputs: ReportInputs) -> Section:
-    """Curves of loss and accuracy, and the last figures."""
+    """Curves of loss and accuracy, and the last figures; nothing without a metrics.jsonl."""
     rows = inputs.pretraining
     if not rows:
-        text = "The pre-training run left no metrics.jsonl where the report looked."
-        return section("pretraining", [Text(text=text)])
+        return section("pretraining", [])
     figures = pretraining_figures(rows)
     shown = [figures.pop(name) for name in ("loss", "accuracy") if name in figures]
     speed = [figures.pop("speed")] if "speed" in figures else []
@@ -131,11 +130,10 @@ def last_figures(inputs: ReportInputs) -> Table:
 
 
 def data_section(inputs: ReportInputs) -> Section:
-    """Hours by language and corpus."""
+    """Hours by language and corpus; nothing without the hours.json of stage 3."""
     hours = inputs.hours
     if not hours:
-        text = "No hours.json was found; stage 3 (combine) writes it."
-        return section("data", [Text(text=text)])
+        return section("data", [])
     train = hours["train"]
     values = {name: facts["hours"] for name, facts in by_hours(train["languages"])}
     alt = "Hours of pre-training audio by language: " + ", ".join(
@@ -184,7 +182,7 @@ def hours_cells(hours: dict[str, Any], pick: Any) -> list[str]:
 
 
 def labels_section(inputs: ReportInputs) -> Section:
-    """The quality report of the pseudo-labels, as the label stage wrote it."""
+    """The quality report of the pseudo-labels, as the label stage wrote it, where it did."""
     tables = []
     for name, facts in inputs.label_quality.items():
         flat = [[key.replace("_", " "), plain(value)] for key, value in flatten(facts)]
@@ -192,10 +190,7 @@ def labels_section(inputs: ReportInputs) -> Section:
             caption=f"Labels of {name}", columns=["measure", "value"], rows=flat, is_narrow=True
         )
         tables.append(table)
-    if not tables:
-        text = "The label stage left no quality report where this page looked."
-        return section("labels", [Text(text=text)])
-    return section("labels", [Figures(figures=tables)])
+    return section("labels", [Figures(figures=tables)] if tables else [])
 
 
 def flatten(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -218,32 +213,6 @@ def plain(value: Any) -> str:
         return f"{value:,}"
     text = str(value)
     return f"{text[:12]}…" if len(text) == 64 and " " not in text else text
-
-
-def cost_section(inputs: ReportInputs, provenance: dict[str, str]) -> Section:
-    """Seconds by stage."""
-    times = inputs.stage_times
-    blocks: list[Block] = [Text(text=f"Hardware: {provenance['hardware']}.")]
-    if times:
-        values = {f"{t.stage} {t.name}": t.seconds for t in times}
-        total = sum(values.values())
-        alt = "Seconds by stage: " + ", ".join(f"{k} {number(v)}" for k, v in values.items())
-        svg = bars("cost", alt, values, "seconds", SERIES[0])
-        title = f"Wall time by stage: {total / 60:.1f} min in all, without this report"
-        rows = [
-            [str(t.stage), t.name, f"{t.seconds:.0f}", f"{100 * t.seconds / total:.0f} %"]
-            for t in times
-        ]
-        table = Table(
-            caption="Wall time by stage",
-            columns=["stage", "name", "seconds", "share"],
-            rows=[*rows, ["", "total", f"{total:.0f}", ""]],
-            text_columns=frozenset({1}),
-        )
-        blocks.append(Figures(figures=[Figure(svg=svg, title=title), table]))
-    else:
-        blocks.append(Text(text="No stage times were recorded (exp/stage_times.tsv)."))
-    return section("cost", blocks)
 
 
 def reproduce_section(commands: str, recipe: str, provenance: dict[str, str]) -> Section:

@@ -1,11 +1,18 @@
-"""Section about SUPERB_s: this run's own score, and the paper's table."""
+"""Section about SUPERB_s: the paper's table with this run's rows in it and the differences."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from espnet2.evaluation.golden import METRICS
-from espnet2.evaluation.report_blocks import Block, Section, Table, Text, Value, section
+from espnet2.evaluation.golden import METRICS, SETS
+from espnet2.evaluation.report_blocks import Block, Details, Section, Table, Text, Value, section
 from espnet2.evaluation.report_rows import ordered
 from espnet2.evaluation.superb import higher_is_better
+
+COMPARED = "XEUS"
+"""The published row that differences are taken from."""
+
+PAPER = next(iter(SETS))
+"""The set of the paper."""
 
 BENCHMARK_TITLES = {
     "mono_cer": "mono CER",
@@ -16,66 +23,212 @@ BENCHMARK_TITLES = {
     "joint_cer": "joint CER",
     "joint_few_shot": "joint few-shot",
 }
+Row = dict[str, Any]
+Marks = Mapping[tuple[str, str, str], str]
+"""(track, encoder, metric of the table) -> what must stand beside the figure, or in its place."""
 
 
-def paper_section(superb: dict[str, Any]) -> Section:
-    """SUPERB_s inside this run, and the paper's table."""
+def paper_section(superb: dict[str, Any], marks: Marks) -> Section:
+    """On the benchmark's data one table; on other data this run's, and the paper's folded away."""
     blocks: list[Block] = []
     for track, run in superb["run"].items():
-        blocks.append(run_table(track, run))
-        if not run["comparable_with_the_paper"]:
-            text = (
-                "SUPERB_s of this run is not comparable with the paper's: other test data, and "
-                f"the scale runs from this run's own {run['base']} row (0) to the best of its own "
-                f"{len(run['set'])} rows (1000 on each metric). It ranks the rows above, no more."
-            )
-            blocks.append(Text(text=text, is_warning=True))
-    blocks += [published_table(track, rows) for track, rows in superb["published"].items()]
+        if run["comparable_with_the_paper"]:
+            blocks.append(joined_table(track, superb["published"].get(track, {}), run, marks))
+        else:
+            blocks += [run_table(track, run, marks), other_scale(run)]
     names = ", ".join(superb["reference_set"])
-    blocks.append(
-        Text(
-            text="Published rows: XEUS paper (arXiv 2407.00837); mHuBERT-147 (arXiv 2406.06371) "
-            "and WavLabLM-MS are not in its reference set, to which SUPERB_s is relative: "
-            f"{names}. The paper prints whole numbers, cut and not rounded, from unrounded "
-            "figures; recomputed from the table's one decimal, a score can come out up to 1.1 away."
-        )
+    source = (
+        "Published rows: XEUS paper (arXiv 2407.00837); mHuBERT-147 (arXiv 2406.06371) "
+        "and WavLabLM-MS are not in its reference set, to which SUPERB_s is relative: "
+        f"{names}. The paper prints whole numbers, cut and not rounded, from unrounded "
+        "figures; recomputed from the table's one decimal, a score can come out up to 1.1 away."
     )
+    blocks.append(Text(text=source))
+    for track, rows in superb["published"].items():
+        table = published_table(track, rows)
+        blocks.append(Details(summary=f"Table: the paper's rows, {track}", blocks=[table]))
     return section("superb", blocks)
 
 
-def run_table(track: str, run: dict[str, Any]) -> Table:
+def other_scale(run: Row) -> Text:
+    """Why a score on other data is not the paper's."""
+    text = (
+        "SUPERB_s of this run is not comparable with the paper's: other test data, and "
+        f"the scale runs from this run's own {run['base']} row (0) to the best of its own "
+        f"{len(run['set'])} rows (1000 on each metric). It ranks the rows above, no more."
+    )
+    return Text(text=text, is_warning=True)
+
+
+# ---- On the benchmark: one table
+
+
+def joined_table(track: str, published: dict[str, Row], run: Row, marks: Marks) -> Table:
+    """Published rows and this run's, best SUPERB_s first, incomplete ones last.
+
+    Rows of this run say the difference.
+    """
+    rows = [(name, row, False) for name, row in published.items()]
+    rows += [(name, row, True) for name, row in run["rows"].items()]
+    rows.sort(key=lambda one: (not is_whole(one[1]), -score_of(one[1]), one[0]))
+    best = best_of(row["metrics"] for _, row, _ in rows)
+    others = [name for name in SETS if name != PAPER]
+    compared = published.get(COMPARED, {"metrics": {}})
+    lines = [
+        [
+            Value(name, "(this run)" if is_ours else ""),
+            own_score(row, compared) if is_ours else published_score(row),
+            *(
+                own_figure(row, metric, compared, best, marks.get((track, name, metric), ""))
+                if is_ours
+                else Value(metric_text(row["metrics"], metric), is_best=is_at(row, metric, best))
+                for metric in METRICS
+            ),
+            *(printed_in(row, other) for other in others),
+        ]
+        for name, row, is_ours in rows
+    ]
+    note = (
+        f"CER and LID accuracy in percent. Beside the figures of this run: points better or worse "
+        f"than {COMPARED}. SUPERB_s is relative to the set that its column names. Bold: best of "
+        "the column."
+    )
+    if any(row["against_paper_set"]["left_out"] for row in run["rows"].values()):
+        note += (
+            " * SUPERB_s over the metrics that were run, not over all 7: no match for a whole one,"
+            " and listed last."
+        )
+    return Table(
+        caption=f"ML-SUPERB, {track}",
+        columns=[
+            "model",
+            Value("SUPERB_s", f"set: {PAPER}"),
+            *BENCHMARK_TITLES.values(),
+            *(Value("SUPERB_s", f"set: {name}") for name in others),
+        ],
+        rows=lines,
+        note=note,
+        marked=frozenset(i for i, (_, _, is_ours) in enumerate(rows) if is_ours),
+    )
+
+
+def printed_in(row: Row, set_name: str) -> str:
+    """SUPERB_s relative to another set."""
+    printed = row["by_set"][set_name]["printed"]
+    return "–" if printed is None else str(printed)
+
+
+def is_whole(row: Row) -> bool:
+    """Whether the score covers all metrics; one of some is no match for it."""
+    return not row.get("against_paper_set", row)["left_out"]
+
+
+def score_of(row: Row) -> float:
+    """SUPERB_s against the paper's set, to sort by; rows without one come last."""
+    value = row.get("against_paper_set", row).get("superb_s")
+    return float("-inf") if value is None else value
+
+
+def published_score(row: Row) -> Value:
+    """As printed by the paper, else as computed from the row."""
+    if row["as_published"] is not None:
+        return Value(str(row["as_published"]))
+    return Value(str(row["printed"]), "(recomputed)")
+
+
+def own_score(row: Row, compared: Row) -> Value:
+    """This run's score and its distance from the compared row's."""
+    score = row["against_paper_set"]
+    if score["printed"] is None:
+        return Value("–")
+    if score["left_out"]:
+        return Value(f"{score['printed']} *", f"({len(score['scored_metrics'])} of 7 metrics)")
+    printed, other = score["printed"], compared.get("as_published")
+    return Value(str(printed), "" if other is None else difference(printed, other, "{:.0f}"))
+
+
+def own_figure(row: Row, metric: str, compared: Row, best: Row, mark: str) -> Value:
+    """A figure of this run: the difference, and what else must be known about it."""
+    metrics = row["metrics"]
+    if metric not in metrics:
+        return Value("–", mark or f"({reason_of(row, metric)})")
+    parts = [mark] if mark else []
+    if metric in compared["metrics"]:
+        sign = 1 if higher_is_better(metric) else -1
+        parts.insert(0, difference(sign * metrics[metric], sign * compared["metrics"][metric]))
+    return Value(metric_text(metrics, metric), " ".join(parts), is_at(row, metric, best))
+
+
+def difference(ours: float, theirs: float, form: str = "{:.1f}") -> str:
+    """``(1.2 better)``; more is better."""
+    points = form.format(abs(ours - theirs))
+    if float(points) == 0:
+        return "(equal)"
+    return f"({points} {'better' if ours > theirs else 'worse'})"
+
+
+def reason_of(row: Row, metric: str) -> str:
+    """Why a metric has no figure."""
+    left_out = row.get("against_paper_set", row).get("left_out", {})
+    return left_out.get(metric, "not run")
+
+
+def best_of(rows: Any) -> dict[str, float]:
+    """Best value of each metric over all rows that have it."""
+    rows = list(rows)
+    return {
+        metric: (max if higher_is_better(metric) else min)(row[metric] for row in having)
+        for metric in METRICS
+        if (having := [row for row in rows if metric in row])
+    }
+
+
+def is_at(row: Row, metric: str, best: Row) -> bool:
+    """Whether the row's figure, as shown, is the best of the column."""
+    return metric in best and metric_text(row["metrics"], metric) == metric_text(best, metric)
+
+
+# ---- On other data: this run's own table
+
+
+def run_table(track: str, run: Row, marks: Marks) -> Table:
     """This run's rows."""
     names = ordered(run["rows"])
-    shown = [m for m in METRICS if any(m in run["rows"][name]["metrics"] for name in names)]
+    shown = [
+        metric
+        for metric in METRICS
+        if any(
+            metric in run["rows"][name]["metrics"] or (track, name, metric) in marks
+            for name in names
+        )
+    ]
     used = sorted({m for name in names for m in run["rows"][name].get("scored_metrics", [])})
     left = {k: v for name in names for k, v in run["rows"][name].get("left_out", {}).items()}
     why = "; ".join(f"{BENCHMARK_TITLES[name]}: {reason}" for name, reason in sorted(left.items()))
     scores = [run["rows"][name].get("printed") for name in names]
-    against = run["comparable_with_the_paper"]
-    columns = ["encoder", "SUPERB_s (this run)", *(BENCHMARK_TITLES[m] for m in shown)]
     rows = [
         [name, "–" if score is None else str(score)]
-        + [metric_text(run["rows"][name]["metrics"], m) for m in shown]
+        + [
+            Value(metric_text(run["rows"][name]["metrics"], m), marks.get((track, name, m), ""))
+            for m in shown
+        ]
         for name, score in zip(names, scores, strict=True)
     ]
-    if against:
-        columns.append("SUPERB_s (paper's set)")
-        rows = [
-            [*row, str(run["rows"][name]["against_paper_set"]["printed"])]
-            for name, row in zip(names, rows, strict=True)
-        ]
-    note = run.get("missing") or f"Scored on {len(used)} of 7 metrics; left out: {why or 'none'}."
-    return Table(caption=f"This run, {track}", columns=columns, rows=rows, note=note)
+    return Table(
+        caption=f"This run, {track}",
+        columns=["encoder", "SUPERB_s (this run)", *(BENCHMARK_TITLES[m] for m in shown)],
+        rows=rows,
+        note=run.get("missing")
+        or f"Scored on {len(used)} of 7 metrics; left out: {why or 'none'}.",
+    )
 
 
-def published_table(track: str, rows: dict[str, dict[str, Any]]) -> Table:
-    """The paper's rows of one track."""
-    best = {
-        metric: (max if higher_is_better(metric) else min)(
-            row["metrics"][metric] for row in rows.values()
-        )
-        for metric in METRICS
-    }
+# ---- The paper's own rows
+
+
+def published_table(track: str, rows: dict[str, Row]) -> Table:
+    """The paper's rows of one track, with the score recomputed from them."""
+    best = best_of(row["metrics"] for row in rows.values())
     return Table(
         caption=f"Published, {track}",
         columns=["model", "SUPERB_s printed", "recomputed", *BENCHMARK_TITLES.values()],
@@ -85,13 +238,13 @@ def published_table(track: str, rows: dict[str, dict[str, Any]]) -> Table:
                 "–" if row["as_published"] is None else str(row["as_published"]),
                 f"{row['superb_s']:.1f}",
                 *(
-                    Value(metric_text(row["metrics"], m), is_best=row["metrics"][m] == best[m])
+                    Value(metric_text(row["metrics"], m), is_best=is_at(row, m, best))
                     for m in METRICS
                 ),
             ]
             for name, row in rows.items()
         ],
-        marked=frozenset(i for i, name in enumerate(rows) if name == "XEUS"),
+        marked=frozenset(i for i, name in enumerate(rows) if name == COMPARED),
     )
 
 

@@ -1,5 +1,6 @@
 """A run that never happened, with realistic figures: input of the report's tests."""
 
+import itertools
 import json
 import math
 import random
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from espnet2.evaluation.metrics import score_utterance, split_metrics
+from espnet2.evaluation.report import write_report
+from espnet2.evaluation.report_config import ReportConfig
 from espnet2.evaluation.summary import summarise
 from espnet2.utils.files import write_json, write_text
 
@@ -36,6 +39,23 @@ def fake_run(tmp_path_factory) -> FakeRun:
     return make_run(tmp_path_factory.mktemp("run"))
 
 
+@pytest.fixture(scope="session")
+def report(fake_run, tmp_path_factory) -> Path:
+    """Folder of the report of ``fake_run``."""
+    out = tmp_path_factory.mktemp("report")
+    write_report("seed: 1\n", fake_run.exp, fake_run.dump, fake_run.ssl, out, "x", ReportConfig())
+    return out
+
+
+@pytest.fixture(scope="session")
+def benchmark_report(benchmark_run, tmp_path_factory) -> Path:
+    """Folder of the report of ``benchmark_run``."""
+    run, out = benchmark_run, tmp_path_factory.mktemp("benchmark_report")
+    config = ReportConfig(is_benchmark=True, hours={"xeus": run.conf.with_name("xeus_hours.txt")})
+    write_report("seed: 1\n", run.exp, run.dump, run.ssl, out, "x", config)
+    return out
+
+
 def make_run(root: Path, seeds: tuple[int, ...] = (1,)) -> FakeRun:
     """Write the run below ``root``."""
     run = FakeRun(root / "mini.yaml", root / "exp", root / "dump", root / "exp" / "ssl_mini")
@@ -47,7 +67,7 @@ def make_run(root: Path, seeds: tuple[int, ...] = (1,)) -> FakeRun:
         for seed in seeds
     ]
     failed = run.exp / "superb" / "xeus_mini" / "joint_1h_lr0.001_seed1"
-    summarise(folders, [failed], run.exp / "superb" / "scores.json")
+    summarise(folders, {str(failed): "not trained: nan"}, run.exp / "superb" / "scores.json")
     write_pretraining(run)
     write_data(run)
     return run
@@ -72,6 +92,102 @@ def write_cell(root: Path, encoder: str, task: str, seed: int) -> Path:
     ]
     write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+BENCHMARK_QUALITY = {"xeus": (0.28, 0.86, 0.86), "fbank": (0.66, 0.3, 0.3)}
+MONO = {
+    "eng": ("mls", "nchlt", "voxpopuli"), "fra": ("voxforge", "voxpopuli"),
+    "deu": ("swc", "voxpopuli"), "rus": ("M-AILABS",), "swa": ("ALFFA",), "swe": ("NST",),
+    "jpn": ("commonvoice",), "cmn": ("fleurs",), "xty": ("mexico-el",),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def benchmark_run(tmp_path_factory) -> FakeRun:
+    """Stages 10 to 13 alone: somebody's encoder and FBANK, both tracks, every task, 48 languages.
+
+    Of xeus' cells two failed: the only one of joint in 1h, and one of the 13 monolingual ones.
+    """
+    root = tmp_path_factory.mktemp("benchmark")
+    run = FakeRun(root / "b.yaml", root / "exp", root / "dump", root / "exp" / "ssl")
+    superb, folders, failed = run.exp / "superb", [], {}
+    tasks = [f"mono-{language}-{c}" for language, corpora in MONO.items() for c in corpora]
+    grid = itertools.product(BENCHMARK_QUALITY, (*tasks, "multi", "lid", "joint"), ("10min", "1h"))
+    lost = [("xeus", "joint", "1h"), ("xeus", "mono-swe-NST", "10min")]
+    for encoder, task, track in grid:
+        if (encoder, task, track) in lost:
+            name = f"{task}_{track}_lr0.0001_seed1"
+            failed[str(superb / encoder / name)] = "loss is not finite at step 40"
+        else:
+            folders.append(write_benchmark_cell(superb, encoder, task, track))
+    summarise(folders, failed, superb / "scores.json")
+    commands = ("run.sh --stage 10", "run.sh --stage 10 --ngpu 1", "run.sh --stage 10")
+    lines = [f"2026-11-23 0{i}:00:00\t{command}\n" for i, command in enumerate(commands)]
+    write_text(run.exp / "commands.tsv", "".join(lines))
+    encoders = "{xeus: {kind: export, path: /x}, fbank: {kind: fbank}}"
+    write_text(run.conf, f"finetune: {{encoders: {encoders}}}\nreport: {{is_benchmark: true}}\n")
+    hours = [f"{language} {(7 * i) ** 2}\n" for i, language in enumerate(benchmark_languages()[2:])]
+    write_text(root / "xeus_hours.txt", "# hours of XEUS\n" + "".join(hours))
+    return run
+
+
+def benchmark_languages() -> list[str]:
+    """48 languages; dan and tur are few-shot."""
+    others = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJK"
+    return [*FEW_SHOT, *MONO, *(f"q{letter.lower()}{'xy'[letter.isupper()]}" for letter in others)]
+
+
+def write_benchmark_cell(root: Path, encoder: str, task: str, track: str) -> Path:
+    """One cell with its cost: Mandarin on phones, Japanese on characters."""
+    folder = root / encoder / f"{task}_{track}_lr0.0001_seed1"
+    kind, _, rest = task.partition("-")
+    language = rest.partition("-")[0]
+    units = "phones" if language == "cmn" else "characters"
+    wrong = BENCHMARK_QUALITY[encoder][0] * (0.85 if track == "1h" else 1.0)
+    draw = random.Random(f"{encoder} {task} {track}")
+    spoken = [language] if language else benchmark_languages()
+    splits = {
+        split: split_metrics(
+            [
+                fake_utterance(draw, name, number, wrong, BENCHMARK_QUALITY[encoder][1], units)
+                for name in spoken
+                for number in range(4)
+            ],
+            kind,
+            seed=1,
+        )
+        for split in ("dev", "test")
+    }
+    weights = [1.0] if encoder == "fbank" else softmax(encoder, task)
+    score = {
+        "encoder": encoder, "task": task, "track": track, "lr": "0.0001", "seed": 1,
+        "units": units, "layer_weights": weights, **splits,
+    }  # fmt: skip
+    write_json(folder / "score.json", score)
+    rows = [
+        {"split": split, "step": step, "loss": 200 * wrong * math.exp(-step / 90), "step_s": 0.1}
+        for step in range(100, 600, 100)
+        for split in ("train", "valid")
+    ]
+    if language in ("", "eng"):  # the others left none, and so neither curve nor cost
+        write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_json(folder / "provenance.json", {"gpu": "2 x NVIDIA H100", "hardware": "a processor"})
+    return folder
+
+
+def fake_utterance(
+    draw: random.Random, language: str, number: int, wrong: float, right: float, units: str
+):
+    """A scored hypothesis with about the given share of wrong letters and right languages."""
+    gap = " " if units == "phones" else ""
+    text = "".join(draw.choice("ABCDEFGH") for _ in range(30))
+    said = "".join("#" if draw.random() < wrong else one for one in text)
+    guess = language if draw.random() < right else draw.choice(benchmark_languages())
+    return score_utterance(
+        f"[{language}] {gap.join(text)}", f"[{guess}] {gap.join(said)}",
+        utt_id=f"{language}_{number}", language=language, units=units, corpus="fleurs",
+        is_few_shot=language in FEW_SHOT, is_unseen_voice=False,
+    )  # fmt: skip
 
 
 def softmax(encoder: str, task: str) -> list[float]:

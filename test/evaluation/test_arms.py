@@ -96,7 +96,7 @@ def test_the_report_sets_the_corrupted_figure_beside_the_clean_one():
     assert "| CER normal, clean | CER normal, noisy and reverberant |" in text
     assert "| clean_s1 | 60.0 | **80.0** |" in text
     assert "| fbank | 55.0 | 90.0 |" in text
-    blocks = results_section(ROWS, [], conditions).blocks
+    blocks = results_section(ROWS, {}, conditions).blocks
     assert sum(getattr(block, "caption", "").count("test_noisy") for block in blocks) == 1
 
 
