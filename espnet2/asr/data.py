@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from espnet2.asr.config import BatchConfig, Units, mono_parts, task_kind
+from espnet2.asr.config import BatchConfig, Units
 from espnet2.asr.features import FeatureStore
+from espnet2.asr.members import is_member
 from espnet2.asr.transformer import MIN_FRAMES, frames_left
 from espnet2.asr.vocabulary import UNKNOWN, Vocabulary, target_text
 from espnet2.asr.waves import Waves
@@ -90,18 +91,6 @@ def phones_of(data_dir: Path, utt_ids: Iterable[str]) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8").split("\n")
     phones = dict(line.partition(" ")[::2] for line in lines if line)
     return {utt_id: phones.get(utt_id, "") for utt_id in utt_ids}
-
-
-def is_member(task: str, split: str, language: str, corpus: str, corpora: list[str]) -> bool:
-    """Whether an utterance of a split belongs to a task; no corpora named: those of all.
-
-    A monolingual cell trains and validates on one corpus of its language and is tested on all of
-    the language's: on any split but train and dev (arXiv 2305.10615).
-    """
-    if task_kind(task) != "mono":
-        return not corpora or corpus in corpora
-    own_language, own_corpus = mono_parts(task)
-    return language == own_language and (split not in ("train", "dev") or corpus == own_corpus)
 
 
 def trainable(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from espnet2.asr.config import mono_parts, task_kind
-from espnet2.asr.data import is_member
+from espnet2.asr.members import is_member
 from espnet2.data.phones import TEXT_PHONES, phone_languages
 from espnet2.data.superb import SPLITS
 from espnet2.evaluation.references import read_map

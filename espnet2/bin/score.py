@@ -4,8 +4,8 @@ python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells ex
     --out exp/superb/scores.json --seeds 3
 
 Cells are those that section finetune names; others, of an earlier matrix, are left out. Writes
-<cell>/hyp/<split>.tsv for dev, test and every name in finetune.corrupted, and <cell>/score.json,
-then OUT. One unit is one cell. A cell without a trained model, or whose scoring fails, is named in
+<cell>/hyp/<split>.tsv for dev, test, dialects and every further test, and <cell>/score.json, then
+OUT. One unit is one cell. A cell without a trained model, or whose scoring fails, is named in
 OUT with its reason and does not stop the others; the exit status is then 3 where scoring failed,
 and 1 where no cell at all has a score.
 """
@@ -14,6 +14,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from espnet2.data.superb import DIALECTS
 from espnet2.evaluation.cells import Cell, find_cells, parse_cell
 from espnet2.evaluation.references import reference_files, scored_splits
 from espnet2.evaluation.report_config import ReportConfig
@@ -23,6 +24,8 @@ from espnet2.utils.cli import SOME_FAILED, positive, run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.logs import log
 from espnet2.utils.units import Unit, failed_units, run_units
+
+CELLS_A_PROCESS = 16  # scored by one process, which starts in seconds and scores in less
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,9 +72,9 @@ def recipe_cells(config: FinetuneConfig, args: Namespace) -> list[Cell]:
     return sorted(named, key=lambda cell: cell.folder)
 
 
-def cell_unit(cell: Cell, config: ScoreConfig, corrupted: list[str], args: Namespace) -> Unit:
-    """The unit that decodes and scores one cell, on corrupted tests too."""
-    splits = scored_splits(args.data, cell, corrupted)
+def cell_unit(cell: Cell, config: ScoreConfig, further: list[str], args: Namespace) -> Unit:
+    """The unit that decodes and scores one cell, on further tests, such as corrupted ones, too."""
+    splits = scored_splits(args.data, cell, further)
     references = {
         path for split in splits for path in reference_files(args.data, cell.track, split)
     }
@@ -83,16 +86,17 @@ def cell_unit(cell: Cell, config: ScoreConfig, corrupted: list[str], args: Names
             "data": args.data,
             "config": to_dict(config),
             "device": "cuda" if args.ngpu else "cpu",
-            "corrupted": corrupted,
+            "corrupted": further,
         },
         marker=cell.folder / ".score.done",
         inputs=[*cell.files, *sorted(references)],
-        options={"config": to_dict(config), "corrupted": corrupted},
+        options={"config": to_dict(config), "corrupted": further},
         outputs=[
             cell.folder / "score.json",
             *(cell.folder / "hyp" / f"{split}.tsv" for split in splits),
         ],
         gpus=min(args.ngpu, 1),
+        together=CELLS_A_PROCESS,
     )
 
 

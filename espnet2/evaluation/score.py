@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2.asr.config import Units
-from espnet2.asr.data import is_member
+from espnet2.asr.members import is_member
 from espnet2.asr.vocabulary import target_text
 from espnet2.evaluation.cells import Cell, parse_cell
 from espnet2.evaluation.decode import CellDecoder

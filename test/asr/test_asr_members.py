@@ -3,7 +3,8 @@
 import pytest
 from tiny_asr import make_cell_data
 
-from espnet2.asr.data import is_member, read_examples
+from espnet2.asr.data import read_examples
+from espnet2.asr.members import is_member
 from espnet2.utils.errors import DataError
 
 PLACES = [("eng", "mls"), ("eng", "M-AILABS"), ("deu", "mls")]
