@@ -14,7 +14,6 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from espnet2.data.superb import DIALECTS
 from espnet2.evaluation.cells import Cell, find_cells, parse_cell
 from espnet2.evaluation.references import reference_files, scored_splits
 from espnet2.evaluation.report_config import ReportConfig
