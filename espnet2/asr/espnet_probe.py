@@ -98,30 +98,13 @@ def espnet_yaml(
             f"ESPnet's subsampling has as many channels as the transformer is wide, "
             f"{probe.output_size}; conv_channels is {probe.conv_channels}"
         )
-    languages = [token for token in tokens if LANGUAGE.match(token)]
-    projection = {"preencoder": "linear", "preencoder_conf": {
-        "input_size": input_size, "output_size": probe.projection}}  # fmt: skip
     return {
-        "token_list": [*tokens, END],
-        "token_type": "char",
-        "bpemodel": None,
-        "non_linguistic_symbols": languages or None,
-        "cleaner": None,
-        "g2p": None,
-        "input_size": None,
-        "frontend": "espnet_ssl",
-        "frontend_conf": {
-            "frontend_conf": {"path_or_url": str(encoder)},
-            "multilayer_feature": True,
-            "mask_feats": False,
-            "use_final_output": False,
-        },
-        "freeze_param": ["frontend.upstream"],
-        "unused_parameters": True,
+        **token_keys(tokens),
+        **frontend_keys(encoder),
         **specaug_keys(probe.specaug),
         "normalize": "utterance_mvn",
         "normalize_conf": {},
-        **(projection if probe.projection else {"preencoder": None, "preencoder_conf": {}}),
+        **projection_keys(probe, input_size),
         "encoder": "transformer",
         "encoder_conf": encoder_keys(probe),
         "postencoder": None,
@@ -150,6 +133,42 @@ TRAINING = {
     "keep_nbest_models": 5,
 }
 """The benchmark's training in the 10-minute track (arXiv 2305.10615)."""
+
+
+def token_keys(tokens: list[str]) -> dict[str, Any]:
+    """The vocabulary, and how ESPnet finds its tokens in a text."""
+    return {
+        "token_list": [*tokens, END],
+        "token_type": "char",
+        "bpemodel": None,
+        "non_linguistic_symbols": [t for t in tokens if LANGUAGE.match(t)] or None,
+        "cleaner": None,
+        "g2p": None,
+    }
+
+
+def frontend_keys(encoder: Path) -> dict[str, Any]:
+    """A frozen SSL model, the outputs of its blocks mixed."""
+    return {
+        "input_size": None,
+        "frontend": "espnet_ssl",
+        "frontend_conf": {
+            "frontend_conf": {"path_or_url": str(encoder)},
+            "multilayer_feature": True,
+            "mask_feats": False,
+            "use_final_output": False,
+        },
+        "freeze_param": ["frontend.upstream"],
+        "unused_parameters": True,
+    }
+
+
+def projection_keys(probe: ProbeConfig, input_size: int) -> dict[str, Any]:
+    """``preencoder`` and ``preencoder_conf``."""
+    if probe.projection is None:
+        return {"preencoder": None, "preencoder_conf": {}}
+    sizes = {"input_size": input_size, "output_size": probe.projection}
+    return {"preencoder": "linear", "preencoder_conf": sizes}
 
 
 def specaug_keys(config: SpecAugConfig | None) -> dict[str, Any]:

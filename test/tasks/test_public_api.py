@@ -12,6 +12,8 @@ from espnet2.nn.e_branchformer import EBranchformerEncoder
 from espnet2.nn.linear_projection import LinearProjection
 from espnet2.ssl.encode_output import EncodeOutput
 from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.tasks.asr import ASRTask
+from espnet2.tasks.recogniser import SpeechRecogniser
 from espnet2.tasks.ssl import SSLTask
 from espnet2.utils.errors import XeusError
 
@@ -22,6 +24,12 @@ SIGNATURES = [
         "(config_file=None, model_file=None, device='cpu', *, config=None, ckpt=None, "
         "allow_partial=False)",
     ),
+    (
+        ASRTask.build_model_from_file,
+        "(config_file=None, model_file=None, device='cpu', *, export=None)",
+    ),
+    (ASRTask.write_espnet_yaml, "(cell_folder, encoder, out)"),
+    (SpeechRecogniser.transcribe, "(self, waves, batch_s=40.0)"),
     (
         ESPnetSSLModel.encode,
         "(self, speech, speech_lengths, use_mask=False, use_final_output=True)",

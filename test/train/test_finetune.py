@@ -114,11 +114,11 @@ def test_a_cell_learns_and_leaves_what_scoring_needs(source, tmp_path):
     losses = [row["loss"] for row in rows if row["split"] == "valid"]
     assert losses[1] < losses[0]
     assert result["dev_loss"] == losses[1]
-    model, vocabulary, data = ASRTask.build_model_from_file(tmp_path / "cell")
+    model, args = ASRTask.build_model_from_file(model_file=tmp_path / "cell")
     assert not model.training
-    assert vocabulary.tokens[-3:] == ["[dan]", "[fra]", "[spa]"]
-    assert data.data_dir("test") == source.data_dir("test")
-    assert torch.equal(model.output.weight, weights(tmp_path / "cell")["output.weight"])
+    assert model.vocabulary.tokens[-3:] == ["[dan]", "[fra]", "[spa]"]
+    assert args.data["root"] == str(source.data)
+    assert torch.equal(model.model.probe.output.weight, weights(tmp_path / "cell")["output.weight"])
 
 
 def test_the_model_is_the_mean_of_the_checkpoints_best_on_dev(source, tmp_path):
