@@ -239,3 +239,28 @@ def test_dialects_are_scored_beside_the_test_where_there_are_some(tree, tmp_path
     assert test["num_utts_dialect"] == 10
     assert test["intervals"]["dialect_lid"]
     assert (folder / "hyp" / "test_dialect.tsv").is_file()
+
+
+def test_a_monolingual_cell_is_trained_on_one_corpus_and_scored_on_phones_of_all(tree, tmp_path):
+    data, encoder = tmp_path / "dump", tmp_path / "exp" / "fbank"
+    shutil.copytree(tree / "dump", data)
+    shutil.copytree(tree / "exp" / "fbank" / "features", encoder / "features")
+    write_json(data / "phones.json", {"dan": "a library 1.0"})
+    for split in ("train", "dev", "test"):
+        table = data / "10min" / split / "text"
+        utts = [line.split()[0] for line in table.read_text().splitlines()]
+        phones = "".join(f"{utt} h ai d u\n" for utt in utts if utt.startswith("dan"))
+        write_text(table.with_name("text_phones"), phones)
+    config = cell_config("mono-dan-real", [])
+    folder = encoder / config.name
+    run_cell(folder, data, encoder / "features", None, config)
+    score_cell(folder, data, ScoreConfig())
+    score = read_json(folder / "score.json")
+    assert (score["task"], score["units"]) == ("mono-dan-real", "phones")
+    assert (score["dev"]["num_utts"], score["test"]["num_utts"]) == (2, 5)
+    assert score["test"]["cer_by_corpus"].keys() == {"real", "voices"}
+    assert score["test"]["cer_by_language"]["dan"]["characters"] == 5 * 4  # phones
+    assert score["test"]["cer"] < 50
+    rows = read_hypotheses(folder / "hyp" / "test.tsv")
+    assert {row.reference for row in rows} == {"h ai d u"}
+    assert set(" ".join(row.hypothesis for row in rows).split()) <= {"h", "ai", "d", "u"}
