@@ -17,13 +17,14 @@ from espnet2.data.config import FormatConfig
 from espnet2.data.index import index_json
 from espnet2.data.kaldi import audio_listing
 from espnet2.data.kaldi.tables import entries
+from espnet2.data.superb import DIALECTS
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import sha256_file
 from espnet2.utils.units import Unit, run_units
 
-SPLITS = ("dev", "test")
+SPLITS = ("dev", "test", DIALECTS)
 UTTERANCES_A_UNIT = 4096
 
 

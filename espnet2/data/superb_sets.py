@@ -114,7 +114,7 @@ def combine(
     log(f"superb: {len(normal)} languages and {len(few)} reserved ones")
     write_json(out / "languages.json", {"normal": normal, "few_shot": few})
     write_json(out / "corpora.json", {name: {"kind": kinds.get(name, "real")} for name in corpora})
-    write_json(out / PHONES, phones)
+    write_json(out / PHONES, {name: phones[name] for name in phones if name in languages})
     return {name: len(rows) for name, (rows, _) in joined.items()}
 
 

@@ -1,4 +1,4 @@
-"""Tables of the corrupted tests: each metric in noise and rooms, beside the clean one."""
+"""Tables of further tests: each metric in noise and rooms, or on other data, beside the test's."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ Rows = list[dict[str, Any]]
 def corrupted_tables(
     rows: Rows, task: str, track: str, conditions: dict[str, dict[str, Any]]
 ) -> list[Table]:
-    """A table for each corrupted test of a task; nothing where there is none."""
+    """A table for each further test of a task; nothing where there is none."""
     mine = of_task(rows, task, track)
     names = list(mine[0].get("corrupted", {}))
     metrics = metrics_of(mine, has_unseen_voices(rows))
@@ -30,15 +30,20 @@ def corrupted_tables(
 
 
 def corrupted_table(mine: Rows, name: str, metrics: list[str], facts: dict[str, Any]) -> Table:
-    """Encoders as rows; of each metric the clean figure, then the corrupted one."""
+    """Encoders as rows; of each metric the test's figure, then that of the further test.
+
+    facts: what it is heard in; empty of a test that is not made of the other.
+    """
     heard = [{**row, "test": row["corrupted"].get(name, {})} for row in mine]
     best = {metric: {best_mean(heard, metric)} - {None} for metric in metrics}
     columns: list[Value | str] = ["encoder"]
     for metric in metrics:
         title = metric_title(metric)
-        columns += [Value(f"{title.main}, clean", title.sub), f"{title.main}, {condition(facts)}"]
+        one, other = ("clean", condition(facts)) if facts else ("test", name)
+        columns += [Value(f"{title.main}, {one}", title.sub), f"{title.main}, {other}"]
+    heard_in = f": {details(facts)}" if facts else ""
     return Table(
-        caption=f"{TASK_TITLES[mine[0]['task']]}, {mine[0]['track']}, {name}: {details(facts)}",
+        caption=f"{TASK_TITLES[mine[0]['task']]}, {mine[0]['track']}, {name}{heard_in}",
         columns=columns,
         rows=[
             [row["encoder"], *(value for m in metrics for value in pair(row, noisy, m, best))]
@@ -70,4 +75,4 @@ def details(facts: dict[str, Any]) -> str:
         parts.append("SNR {min:.0f} to {max:.0f} dB, mean {mean:.1f}".format(**snr))
     if t60:
         parts.append("T60 {min:.2f} to {max:.2f} s, mean {mean:.2f}".format(**t60))
-    return "; ".join(parts) or "its conditions.json is missing"
+    return "; ".join(parts) or "as clean as before"

@@ -54,6 +54,7 @@ def sets(tmp_path_factory):
     clips |= {"torn": talk(8)}
     write_split(root / "test", clips)
     (root / "test/wav/torn.wav").write_bytes(b"RIFF")
+    write_table(root / "test/text_phones", {"t1": "t ian1"})  # one language's
     write_banks(root / "dev", BOTH, root / "banks")
     return root
 
@@ -191,7 +192,8 @@ def test_tests_that_differ_in_one_thing_share_the_rest(sets, tmp_path):
 
 def test_every_utterance_keeps_its_id_text_and_language(sets, tmp_path):
     out = corrupted(sets, tmp_path / "out")
-    for name in ("text", "utt2lang", "utt2spk", "utt2dur", "utt2corpus", "spk2utt"):
+    tables = ("text", "text_phones", "utt2lang", "utt2spk", "utt2dur", "utt2corpus", "spk2utt")
+    for name in tables:
         assert (out / name).read_bytes() == (sets / "test" / name).read_bytes()
     sources = {u.utt_id: u.source for u in read_kaldi(out)}
     assert sources.pop("torn") == str(sets / "test/wav/torn.wav")  # stays, and stays broken

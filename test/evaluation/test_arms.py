@@ -103,7 +103,8 @@ def test_the_report_sets_the_corrupted_figure_beside_the_clean_one():
 @pytest.mark.parametrize(
     ("facts", "heading"),
     [({"snr_db": FACTS["snr_db"], "t60_s": None}, "noisy"),
-     ({"snr_db": None, "t60_s": FACTS["t60_s"]}, "reverberant"), ({}, "corrupted")],
+     ({"snr_db": None, "t60_s": FACTS["t60_s"]}, "reverberant"),
+     ({"snr_db": None, "t60_s": None}, "corrupted"), ({}, "test_noisy")],
 )  # fmt: skip
 def test_the_heading_says_what_was_done(facts, heading):
     [table] = corrupted_tables(ROWS[:1], "joint", "10min", {"10min/test_noisy": facts})
