@@ -160,8 +160,9 @@ class FeatureConfig:
     """Type on disk; the probe computes in its own type."""
 
     centre: bool = True
-    """Subtract each utterance's mean. By linearity this is the benchmark's normalisation of the
-    mixed layers (ESPnet's utterance_mvn), done once and before rounding to 16 bits."""
+    """Subtract each utterance's mean before rounding to 16 bits, which then costs less. The probe
+    subtracts it in any case (ESPnet's utterance_mvn); but SpecAugment's zeros are the mean then, as
+    in its paper. ESPnet sets raw features to zero and subtracts afterwards: that is False."""
 
     batch_s: float = 40.0
     """Padded seconds of audio in one forward of the encoder."""
@@ -244,6 +245,10 @@ class ProbeConfig:
             problems.append(
                 f"output_size must be even and a multiple of attention_heads, got "
                 f"{self.output_size} and {self.attention_heads}"
+            )
+        if self.projection is not None and self.projection < 7:
+            problems.append(
+                f"projection must be at least 7 for two convolutions, got {self.projection}"
             )
         taps = self.interctc_layers
         if len(set(taps)) != len(taps) or not all(0 < n < self.num_blocks for n in self.taps):

@@ -276,6 +276,7 @@ def test_a_language_loss_without_languages_is_refused():
         ({"lid_weight": 0.3, "lid_layer": 0}, "must name blocks before the last"),
         ({"interctc_layers": [1], "interctc_weight": 0.7, "lid_weight": 0.3}, "leave the last"),
         ({"lid_weight": -0.1}, "leave the last block a share"),
+        ({"projection": 6}, "projection must be at least 7 for two convolutions, got 6"),
         ({"self_conditioned": True}, "self_conditioned needs interctc_layers or lid_weight"),
     ],
 )

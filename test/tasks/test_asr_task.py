@@ -147,3 +147,26 @@ def test_the_yaml_for_espnet_says_what_the_cell_is(trained, tmp_path):
 def test_a_probe_that_espnet_does_not_have_is_refused(trained, tmp_path):
     with pytest.raises(ConfigError, match="as many channels .* conv_channels is 4"):
         ASRTask.write_espnet_yaml(trained[0], "model.pth", tmp_path / "train.yaml")
+
+
+def test_a_cell_that_changed_its_encoder_is_heard_through_what_it_became(trained, tmp_path):
+    folder, data = trained
+    tune = TuneConfig(encoder="layers", layers=[2], encoder_lr=0.01)
+    training = {**CELL.training, "max_steps": 6, "valid_interval_steps": 6}
+    cell = dataclasses.replace(CELL, tune=tune, seed=2, training=training)
+    shutil.copytree(folder.parent / "features", tmp_path / "random/features")
+    out = tmp_path / "random" / cell.name
+    export = folder.parents[1] / "export"
+    finetune.run_cell(out, data, tmp_path / "random/features", export, cell)
+    model, _ = ASRTask.build_model_from_file(model_file=out / "model.pth")
+    frozen, _ = ASRTask.build_model_from_file(model_file=folder)
+    ours, theirs = (m.model.encoder.model.encoder.encoders for m in (model, frozen))
+    changed = [
+        any(not torch.equal(a, b) for a, b in zip(x.parameters(), y.parameters(), strict=True))
+        for x, y in zip(ours, theirs, strict=True)
+    ]
+    assert changed == [False, True]
+    waves = waves_of(data)
+    [found] = find_cells(tmp_path)
+    decoded = CellDecoder.open(found, data, batch_s=8).decode("test")
+    assert dict(zip(waves, model.transcribe(list(waves.values())), strict=True)) == decoded
