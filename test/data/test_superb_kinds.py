@@ -1,5 +1,7 @@
 """Stage 10 on ML-SUPERB 2.0's Parquet files and on Kaldi directories of one's own."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,10 +14,13 @@ from espnet2.data.superb import SuperbDataConfig
 from espnet2.data.superb2 import file_rows, parquet_files
 from espnet2.data.superb_kaldi import split_folders, split_rows
 from espnet2.data.superb_sets import DROPPED, read_table
+from espnet2.train.cells import cells, finetune_config
+from espnet2.utils.config import load_section
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import read_json
 
 CONF = "finetune: {{encoders: {{fbank: {{kind: fbank}}}}, training: {{max_steps: 1}}, {more}}}"
+ROOT = Path(__file__).parents[2]
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -279,3 +284,18 @@ def test_tracks_that_the_data_does_not_have_are_refused(directories, tmp_path, d
 def test_settings_of_the_data_that_cannot_be_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         SuperbDataConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "further", "steps"),
+    [
+        ("ml_superb", "ml_superb", (), 150_000),
+        ("ml_superb2", "ml_superb2", ("test_dialect",), 100_000),
+        ("own_languages", "kaldi", (), 75_000),
+    ],
+)
+def test_the_recipe_of_each_kind_is_whole(name, kind, further, steps):
+    path = ROOT / "conf" / f"{name}.yaml"
+    config = finetune_config(load_section(path, "finetune"), str(path))
+    assert (config.data.kind, config.further_tests) == (kind, further)
+    assert max(cell.training["max_steps"] for cell in cells(config)) == steps
