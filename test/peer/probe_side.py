@@ -7,6 +7,8 @@ loads model.pth (the probe's weights; the encoder's come with the frontend), and
 - answers.npz: of the utterances of FOLDER/audio.npz log-probabilities, frames and loss, each alone;
   what the two together give; the loss and every gradient of one in training, and what its
   SpecAugment drew.
+
+In FOLDER/trained it lets ESPnet train the first case for a step on the Kaldi files of FOLDER/data.
 """
 
 import json
@@ -38,6 +40,22 @@ def main(folder):
         answers |= together(model, batches)
         answers |= in_training(model, *batches[0])
         np.savez(case / "answers.npz", **answers)
+    train(folder, sorted(folder.glob("cases/*"))[0])
+
+
+def train(folder, case):
+    """A step of ESPnet's training, as its recipes call it."""
+    data = folder / "data"
+    options = [
+        "--config", case / "config.yaml", "--output_dir", folder / "trained", "--max_epoch", 1,
+        "--num_iters_per_epoch", 1, "--batch_size", 2, "--accum_grad", 1, "--num_workers", 0,
+        "--ngpu", 0, "--use_tensorboard", "false", "--use_matplotlib", "false",
+    ]  # fmt: skip
+    for part in ("train", "valid"):
+        options += [f"--{part}_shape_file", data / "speech_shape"]
+        for file in (f"{data}/wav.scp,speech,sound", f"{data}/text,text,text"):
+            options += [f"--{part}_data_path_and_name_and_type", file]
+    ASRTask.main(cmd=[str(option) for option in options])
 
 
 def loaded(case):

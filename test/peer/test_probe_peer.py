@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from espnet_process import require_espnet, run_espnet
@@ -67,12 +68,27 @@ def peer(tmp_path_factory):
         arrays[f"wav{i}"] = rng.normal(0.01, 0.1, 400 + 320 * (frames - 1)).astype(np.float32)
         arrays[f"text{i}"] = rng.integers(2, len(TOKENS), frames // 6)
     np.savez(folder / "audio.npz", **arrays)
+    write_kaldi_files(folder / "data", arrays)
     encoder = save_encoder(folder / "encoder")
     probes = {name: save_probe(folder, name, config) for name, config in CASES.items()}
     run_espnet("probe_side.py", folder)
     with torch.no_grad():
         features = [features_of(encoder, arrays[f"wav{i}"]) for i in range(2)]
     return folder, probes, features
+
+
+def write_kaldi_files(folder, arrays):
+    """What ESPnet trains on."""
+    folder.mkdir()
+    lines = {"wav.scp": [], "text": [], "speech_shape": []}
+    for i in range(2):
+        samples = arrays[f"wav{i}"]
+        soundfile.write(folder / f"utt{i}.wav", samples, 16000)
+        lines["wav.scp"].append(f"utt{i} {folder}/utt{i}.wav")
+        lines["text"].append(f"utt{i} [fra] A BAD CAFE"[: 18 - 4 * i])
+        lines["speech_shape"].append(f"utt{i} {len(samples)}")
+    for name, rows in lines.items():
+        (folder / name).write_text("\n".join([*rows, ""]))
 
 
 def save_encoder(folder):
@@ -233,6 +249,23 @@ def test_a_shorter_utterance_keeps_its_own_frames_where_espnet_adds_some_of_padd
     assert found.tolist() == [answers[f"frames{i}"].item() for i in range(2)] == [28, 16]
     assert answers["frames_together"].tolist() == [28, 19]
     assert_near(log_probs[1, :16], answers["log_probs1"][..., :-1], "log_probs")
+
+
+def test_espnet_trains_with_the_yaml(peer):
+    folder, probes, _ = peer
+    name = sorted(CASES)[0]
+    state = torch.load(folder / "trained/1epoch.pth", weights_only=True)
+    ours = espnet_state(probes[name])
+    assert {key: state[key].shape for key in ours} == {key: x.shape for key, x in ours.items()}
+    assert state["preencoder.linear_out.weight"].isfinite().all()
+    saved = yaml.safe_load((folder / "trained/config.yaml").read_text())
+    written = yaml.safe_load((folder / "cases" / name / "config.yaml").read_text())
+    changed = {"accum_grad", "batch_size", "max_epoch", "num_iters_per_epoch"}
+    # ESPnet writes out the defaults of what a part was not told.
+    parts = {key for key, value in written.items() if isinstance(value, dict)}
+    assert {key for key in written if saved[key] != written[key]} <= changed | parts
+    for key in parts:
+        assert saved[key].items() >= written[key].items(), key
 
 
 def test_losses_that_espnet_cannot_weigh_are_refused():
