@@ -150,6 +150,19 @@ def test_it_works_from_any_directory_and_under_a_path_with_spaces(tmp_path):
     assert words[words.index("--conf") + 1] == str(copy / "conf/mini.yaml")
 
 
+def test_what_was_called_is_noted_once_a_call_and_never_in_a_dry_run(tmp_path):
+    recipe = tmp_path / "recipe.sh"
+    recipe.write_text(
+        f"source {ROOT}/utils/recipe.sh\noptions+=(name)\nstages=(one)\n"
+        'stage_one() { true; }\ntimes=exp/times.tsv\nparse_options "$@"\nrun_stages\n'
+    )
+    for options in (["--dry_run"], ["--name", f"{ROOT}/a b"], ["--stage=1"]):
+        subprocess.run(["bash", str(recipe), *options], cwd=tmp_path, check=True)
+    lines = (tmp_path / "exp" / "commands.tsv").read_text().splitlines()
+    typed = [line.split("\t")[1] for line in lines]
+    assert typed == [f"{recipe} --name a\\ b", f"{recipe} --stage=1"]  # paths from the repository
+
+
 def test_a_failing_stage_says_how_to_resume(tmp_path):
     python = tmp_path / "python3"
     python.write_text('#!/bin/sh\ncase "$*" in *check_install*) ;; *) exit 1 ;; esac\n')

@@ -13,6 +13,7 @@ times='' # file that collects "number name seconds" of every stage that ended we
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 program=${0##*/}
+typed=("$(realpath "$0")" "$@") # what was called, for the record
 
 log() { printf '%s %s: %s\n' "$(date '+%F %T')" "${program}" "$*" >&2; }
 fail() { printf '%s: error: %s\n' "${program}" "$1" >&2; exit 1; }
@@ -111,9 +112,20 @@ note_time() {
   printf '%s\t%s\t%s\n' "$@" >> "${times}"
 }
 
+# note_command: one line "time command" beside `times`, so that results say how they were made;
+# the command is to be given in the repository.
+note_command() {
+  [[ -n ${times} && ${dry_run} == false ]] || return 0
+  mkdir -p "$(dirname "${times}")"
+  local line
+  line=$(printf '%q ' "${typed[@]//"${repository}"\//}")
+  printf '%(%F %T)T\t%s\n' -1 "${line% }" >> "$(dirname "${times}")/commands.tsv"
+}
+
 # run_stages: call stage_NAME for every one of `stages` within the bounds.
 run_stages() {
   local n=0 name
+  note_command
   for name in "${stages[@]}"; do
     n=$((n + 1))
     ((n >= stage && n <= stop_stage)) || continue

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from espnet2.evaluation.golden import TRACKS
 from espnet2.evaluation.report_blocks import Section, section_markdown
 from espnet2.evaluation.report_config import ReportConfig
 from espnet2.evaluation.report_cost import cost_section
@@ -16,7 +17,7 @@ from espnet2.evaluation.report_head import report_head
 from espnet2.evaluation.report_hours import hours_section
 from espnet2.evaluation.report_inputs import ReportInputs, read_inputs
 from espnet2.evaluation.report_languages import confusion_section, languages_section
-from espnet2.evaluation.report_mono import mono_section, on_characters
+from espnet2.evaluation.report_mono import mono_marks, mono_section
 from espnet2.evaluation.report_page import Head, page_html
 from espnet2.evaluation.report_probe import probe_section
 from espnet2.evaluation.report_results import gains_section, results_section
@@ -29,6 +30,7 @@ from espnet2.evaluation.report_run import (
 from espnet2.evaluation.report_superb import paper_section
 from espnet2.evaluation.report_superb2 import superb2_section
 from espnet2.evaluation.superb_table import superb_tables
+from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json, write_text
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import provenance
@@ -51,8 +53,15 @@ def write_report(
 
     Raises:
         DataError: there are no scores, or a file is damaged.
+        ConfigError: is_benchmark is said of other data.
     """
     inputs = read_inputs(exp, dump, ssl, trained_here, config.hours)
+    odd = sorted({row["track"] for row in inputs.scores["rows"]} - set(TRACKS))
+    if config.is_benchmark and odd:
+        raise ConfigError(
+            f"report.is_benchmark is true, but track {odd[0]} is none of ML-SUPERB "
+            f"({', '.join(TRACKS)}); set it to false"
+        )
     facts = {**provenance(), "command": command}
     superb = superb_tables(inputs.scores["rows"], config.base_encoder, config.is_benchmark)
     head = report_head(config.title, inputs, superb, facts)
@@ -78,7 +87,7 @@ def report_sections(
     """
     rows, notes = inputs.scores["rows"], failed_notes(inputs.scores)
     commands = "\n".join([*config.commands, *inputs.commands, "", "# this page alone"])
-    paper = paper_section(superb, table_marks(notes, on_characters(rows)))
+    paper = paper_section(superb, table_marks(notes, mono_marks(rows)))
     sections = [
         *([paper] if config.is_benchmark else []),
         results_section(rows, notes, inputs.conditions),

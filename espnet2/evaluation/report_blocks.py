@@ -206,9 +206,9 @@ def text_class(table: Table, column: int) -> str:
 
 
 def section_markdown(part: Section) -> str:
-    """The section without its figures, which only the page has."""
-    parts = [f"## {part.title}", *(block_markdown(block) for block in part.blocks)]
-    return "\n\n".join(part for part in parts if part)
+    """The section without its figures, which only the page has; "" where it is figures alone."""
+    parts = [text for block in part.blocks if (text := block_markdown(block))]
+    return "\n\n".join([f"## {part.title}", *parts]) if parts else ""
 
 
 def block_markdown(block: Block) -> str:
@@ -223,8 +223,8 @@ def block_markdown(block: Block) -> str:
     if isinstance(block, Code):
         return f"```\n{block.text.rstrip()}\n```"
     if isinstance(block, Details):
-        parts = [f"### {block.summary}", *(block_markdown(one) for one in block.blocks)]
-        return "\n\n".join(part for part in parts if part)
+        parts = [text for one in block.blocks if (text := block_markdown(one))]
+        return "\n\n".join([f"### {block.summary}", *parts]) if parts else ""
     return ""
 
 

@@ -1,7 +1,6 @@
 """Cells without a score: a section that names them, and marks beside the figures they lack."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,15 +70,13 @@ def group_of(cell: dict[str, Any]) -> Group:
 
 
 def table_marks(
-    notes: dict[Group, str], on_characters: Iterable[tuple[str, str, list[str]]]
+    notes: dict[Group, str], mono_marks: dict[tuple[str, str], str]
 ) -> dict[tuple[str, str, str], str]:
-    """What stands beside figures of the paper's table: failures, characters in place of phones.
+    """What stands beside figures of the paper's table: failures, and what mono was scored on.
 
-    on_characters: (track, encoder, languages) of monolingual rows.
+    mono_marks: (track, encoder) -> how its monolingual figure differs from the benchmark's.
     """
-    marks: dict[tuple[str, str, str], str] = {}
-    for track, encoder, languages in on_characters:
-        marks[track, encoder, "mono_cer"] = f"({', '.join(languages)} on characters)"
+    marks = {(*group, "mono_cer"): mark for group, mark in mono_marks.items()}
     for (encoder, task, track), note in notes.items():
         for metric in TASKS[task]:
             mark = marks.get((track, encoder, metric), "")

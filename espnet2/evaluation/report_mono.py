@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from espnet2.asr.config import mono_parts, task_kind
+from espnet2.asr.config import mono_parts, mono_task, task_kind
 from espnet2.evaluation.report_blocks import (
     Block,
     Details,
@@ -23,6 +23,7 @@ from espnet2.evaluation.report_rows import (
     ordered,
     tasks_of,
 )
+from espnet2.train.cells import MONOLINGUAL
 
 PHONE_LANGUAGES = ("cmn", "jpn")
 """The benchmark scores these on phones."""
@@ -71,6 +72,20 @@ def on_characters(rows: list[Row]) -> list[tuple[str, str, list[str]]]:
             if languages:
                 found.append((row["track"], row["encoder"], sorted(languages)))
     return found
+
+
+def mono_marks(rows: list[Row]) -> dict[tuple[str, str], str]:
+    """(track, encoder) -> how its monolingual figure differs from the benchmark's, if it does."""
+    marks = {
+        (track, encoder): f"({', '.join(languages)} on characters)"
+        for track, encoder, languages in on_characters(rows)
+    }
+    benchmark = {mono_task(*name.split("/")) for name in MONOLINGUAL}
+    for row in rows:
+        if row["task"] == "mono" and {*row["configurations"], *row["missing"]} != benchmark:
+            key = row["track"], row["encoder"]
+            marks[key] = f"{marks.get(key, '')} (other corpora than the benchmark)".strip()
+    return marks
 
 
 def mono_cells(inputs: ReportInputs, track: str) -> dict[tuple[str, str], dict[str, Cell]]:

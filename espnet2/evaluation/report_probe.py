@@ -3,21 +3,32 @@
 import statistics
 from collections.abc import Sequence
 
-from espnet2.evaluation.report_blocks import Block, Details, Figure, Figures, Section, section
+from espnet2.evaluation.report_blocks import (
+    Block,
+    Details,
+    Figure,
+    Figures,
+    Section,
+    Table,
+    section,
+)
 from espnet2.evaluation.report_figures import SMALL_PX, Curve, curves, layer_shares
 from espnet2.evaluation.report_inputs import ReportInputs, cell_name
 from espnet2.evaluation.report_languages import Cell, chosen_cells
 from espnet2.evaluation.report_mono import mono_cells
 from espnet2.evaluation.report_rows import TASK_TITLES, ordered, palette, tasks_of
 
+Shares = dict[tuple[str, str], dict[str, list[float]]]
+"""(task, track) -> encoder -> share of each layer."""
+
 
 def probe_section(inputs: ReportInputs) -> Section:
     """Layer weights and learning curves of the probes; those of one language folded away."""
-    layers, learning, folded = [], [], []
+    layers, learning, folded, shares = [], [], [], {}
     for task, track in tasks_of(inputs.scores["rows"]):
         if task == "mono":
             found = mono_cells(inputs, track)
-            weights = mean_weights(list(found.values()))
+            shares[task, track] = weights = mean_weights(list(found.values()))
             layers += layer_figures(weights, task, track, "Mean of the corpora. ")
             small = [
                 figure
@@ -31,11 +42,37 @@ def probe_section(inputs: ReportInputs) -> Section:
             continue
         cells = chosen_cells(inputs, task, track)
         weights = {name: cell.get("layer_weights") or [] for name, cell in cells.items()}
+        shares[task, track] = weights
         layers += layer_figures(weights, task, track)
         learning += learning_figures(inputs, cells, f"{TASK_TITLES[task]}, {track}")
     shown: list[Block] = [Figures(figures=layers, are_small=True)] if layers else []
+    if layers:
+        table = layer_table(shares)
+        shown.append(Details(summary=f"Table: {table.caption}", blocks=[table]))
     shown += [Figures(figures=learning, are_small=True)] if learning else []
     return section("probe", [*shown, *folded])
+
+
+def layer_table(shares: Shares) -> Table:
+    """The figures behind the plots, in percent; one column an encoder, task and track."""
+    columns = {
+        f"{name} {task} {track}": weights
+        for (task, track), by_encoder in shares.items()
+        for name, weights in by_encoder.items()
+        if len(weights) > 1
+    }
+    longest = max(map(len, columns.values()))
+    rows = [
+        [
+            str(layer),
+            *(
+                f"{100 * weights[layer]:.1f}" if layer < len(weights) else "–"
+                for weights in columns.values()
+            ),
+        ]
+        for layer in range(longest)
+    ]
+    return Table(caption="Layer weights, in percent", columns=["layer", *columns], rows=rows)
 
 
 def mean_weights(configurations: Sequence[dict[str, Cell]]) -> dict[str, list[float]]:

@@ -34,8 +34,11 @@ def paper_section(superb: dict[str, Any], marks: Marks) -> Section:
     for track, run in superb["run"].items():
         if run["comparable_with_the_paper"]:
             blocks.append(joined_table(track, superb["published"].get(track, {}), run, marks))
-        else:
+        elif any(row.get("printed") is not None for row in run["rows"].values()):
             blocks += [run_table(track, run, marks), other_scale(run)]
+        else:
+            why = run.get("missing") or "no two rows differ, so there is no scale"
+            blocks.append(Text(text=f"No SUPERB_s of this run, {track}: {why}."))
     names = ", ".join(superb["reference_set"])
     source = (
         "Published rows: XEUS paper (arXiv 2407.00837); mHuBERT-147 (arXiv 2406.06371) "
@@ -77,7 +80,9 @@ def joined_table(track: str, published: dict[str, Row], run: Row, marks: Marks) 
     lines = [
         [
             Value(name, "(this run)" if is_ours else ""),
-            own_score(row, compared) if is_ours else published_score(row),
+            own_score(row, compared, (track, name, "mono_cer") in marks)
+            if is_ours
+            else published_score(row),
             *(
                 own_figure(row, metric, compared, best, marks.get((track, name, metric), ""))
                 if is_ours
@@ -98,6 +103,8 @@ def joined_table(track: str, published: dict[str, Row], run: Row, marks: Marks) 
             " * SUPERB_s over the metrics that were run, not over all 7: no match for a whole one,"
             " and listed last."
         )
+    if any((track, name, "mono_cer") in marks for name in run["rows"]):
+        note += " † Its monolingual figure is not quite the benchmark's, as noted beside it."
     return Table(
         caption=f"ML-SUPERB, {track}",
         columns=[
@@ -136,15 +143,20 @@ def published_score(row: Row) -> Value:
     return Value(str(row["printed"]), "(recomputed)")
 
 
-def own_score(row: Row, compared: Row) -> Value:
-    """This run's score and its distance from the compared row's."""
+def own_score(row: Row, compared: Row, is_marked: bool) -> Value:
+    """This run's score and its distance from the compared row's.
+
+    is_marked: its monolingual figure is not quite the benchmark's.
+    """
     score = row["against_paper_set"]
     if score["printed"] is None:
         return Value("–")
     if score["left_out"]:
         return Value(f"{score['printed']} *", f"({len(score['scored_metrics'])} of 7 metrics)")
     printed, other = score["printed"], compared.get("as_published")
-    return Value(str(printed), "" if other is None else difference(printed, other, "{:.0f}"))
+    dagger = " †" if is_marked else ""
+    apart = "" if other is None else difference(printed, other, "{:.0f}")
+    return Value(f"{printed}{dagger}", apart)
 
 
 def own_figure(row: Row, metric: str, compared: Row, best: Row, mark: str) -> Value:
@@ -218,8 +230,7 @@ def run_table(track: str, run: Row, marks: Marks) -> Table:
         caption=f"This run, {track}",
         columns=["encoder", "SUPERB_s (this run)", *(BENCHMARK_TITLES[m] for m in shown)],
         rows=rows,
-        note=run.get("missing")
-        or f"Scored on {len(used)} of 7 metrics; left out: {why or 'none'}.",
+        note=f"Scored on {len(used)} of 7 metrics; left out: {why or 'none'}.",
     )
 
 

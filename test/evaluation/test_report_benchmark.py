@@ -7,12 +7,15 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from espnet2.bin.report import main, trained_here
+from espnet2.evaluation.report import write_report
+from espnet2.evaluation.report_config import ReportConfig
 from espnet2.evaluation.report_inputs import read_commands, read_hours, read_inputs
 from espnet2.evaluation.report_languages import most_confused
+from espnet2.evaluation.report_mono import mono_marks
 from espnet2.evaluation.report_scatter import Spot, scatter
 from espnet2.evaluation.report_superb import difference
 from espnet2.evaluation.report_svg import SERIES
-from espnet2.utils.errors import DataError
+from espnet2.utils.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_the_papers_table_holds_this_runs_row_and_the_difference(markdown, bench
     assert rows["XEUS"][:5] == ["956", "25.1", "20.1", "34.1", "87.3"]
     assert rows["xeus (this run)"][4] == f"**{accuracy:.1f}** ({accuracy - 87.3:.1f} better)"
     assert len(rows["model"]) == 9  # two scores and the seven columns
-    assert re.fullmatch(r"\d+ \(\d+ worse\)", rows["fbank (this run)"][0])
+    assert re.fullmatch(r"\d+ † \(\d+ worse\)", rows["fbank (this run)"][0])
 
 
 def test_a_score_without_all_seven_columns_is_marked_and_stands_last(markdown):
@@ -76,6 +79,13 @@ def test_monolingual_rows_say_what_they_are_scored_on(markdown):
     assert rows["mean of corpora, then of languages"][0].endswith("* (12 of 13 corpora)")
     assert "jpn is scored on characters: the benchmark takes phones there" in markdown
     assert "(jpn on characters)" in table_of(markdown, "ML-SUPERB, 10min")["fbank (this run)"][1]
+    assert "† Its monolingual figure is not quite the benchmark's" in markdown
+
+
+def test_other_monolingual_corpora_than_the_benchmarks_are_marked():
+    row = {"task": "mono", "track": "1h", "encoder": "xeus", "units": {"characters": ["eng"]}}
+    rows = [{**row, "configurations": {"mono-eng-mls": {}}, "missing": []}]
+    assert mono_marks(rows) == {("1h", "xeus"): "(other corpora than the benchmark)"}
 
 
 def test_the_challenges_metrics_have_a_table_and_name_their_text_form(markdown):
@@ -102,6 +112,15 @@ def test_cost_is_given_in_seconds_a_cell_and_gpu_hours(markdown):
     assert rows["all"][:2] == ["23", "50.0"]  # 11 of all languages, 12 of English
 
 
+def test_layer_weights_are_a_table_too(markdown, benchmark_run):
+    rows = table_of(markdown, "Layer weights, in percent")
+    column = rows["layer"].index("xeus multi 1h")
+    path = benchmark_run.exp / "superb" / "xeus" / "multi_1h_lr0.0001_seed1" / "score.json"
+    weights = json.loads(path.read_text())["layer_weights"]
+    assert [rows[str(i)][column] for i in range(4)] == [f"{100 * w:.1f}" for w in weights]
+    assert not any(name.startswith("fbank") for name in rows["layer"])  # it has one layer
+
+
 def test_what_was_typed_is_shown_once_in_the_order_of_its_last_use(markdown, benchmark_run):
     assert "run.sh --stage 10 --ngpu 1\nrun.sh --stage 10\n" in markdown
     assert read_commands(benchmark_run.exp / "none.tsv") == []
@@ -112,6 +131,17 @@ def test_a_run_of_stages_10_to_13_leaves_out_what_it_does_not_have(markdown):
     assert headings[0] == "SUPERB_s and the paper's rows"
     assert "Error rate and hours of pre-training" in headings
     assert not {"Pre-training", "Pre-training audio", "Pseudo-labels"} & set(headings)
+
+
+def test_other_tracks_than_the_benchmarks_cannot_be_called_the_benchmark(tmp_path):
+    row = {"encoder": "fbank", "task": "multi", "track": "full", "test": {}}
+    scores = {"cells": [], "rows": [row], "failed": [], "not_scored": []}
+    (tmp_path / "superb").mkdir()
+    (tmp_path / "superb" / "scores.json").write_text(json.dumps(scores))
+    with pytest.raises(ConfigError, match=r"track full is none of ML-SUPERB \(10min, 1h\)"):
+        write_report(
+            "", tmp_path, tmp_path, tmp_path, tmp_path, "x", ReportConfig(is_benchmark=True)
+        )
 
 
 def test_the_command_needs_no_pre_training_run(benchmark_run, tmp_path):
