@@ -1,5 +1,6 @@
-"""Decoding of a trained cell, greedy as in the benchmark: the best token of each frame, repeats and
-blanks removed. ``beam.py`` searches instead where it is asked to.
+"""Greedy CTC decoding of a trained cell: the best token of each frame, repeats and blanks removed.
+
+The published tables are greedy, too.
 
 Shapes: B batch, L layers, U frames of 40 ms, V vocabulary.
 """
@@ -16,7 +17,6 @@ from espnet2.asr.config import Units
 from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.tuned_model import TunedModel
 from espnet2.asr.vocabulary import Vocabulary
-from espnet2.evaluation.beam import Search, beam_search
 from espnet2.evaluation.cells import Cell
 from espnet2.train.cell_model import for_split, trained_model
 from espnet2.train.cells import CellConfig
@@ -40,17 +40,12 @@ class CellDecoder:
     units: Units
     """What its targets are made of, and what is scored."""
 
-    search: Search
-    """Log-probabilities (B, U, V) and frames (B,) -> token ids of each utterance."""
-
     @classmethod
-    def open(
-        cls, cell: Cell, data: Path, batch_s: float, device: str = "cpu", beam_size: int = 0
-    ) -> "CellDecoder":
-        """Load what fine-tuning left in the cell's folder; ``beam_size`` 0: greedy.
+    def open(cls, cell: Cell, data: Path, batch_s: float, device: str = "cpu") -> "CellDecoder":
+        """Load what fine-tuning left in the cell's folder.
 
         Raises:
-            ConfigError: config.yaml is not one of a cell, or beam search is not installed.
+            ConfigError: config.yaml is not one of a cell.
             CheckpointError: model.pth is damaged or of another model.
         """
         where = cell.folder / "config.yaml"
@@ -71,7 +66,6 @@ class CellDecoder:
             model=model.to(device), vocabulary=Vocabulary.load(cell.folder / "vocabulary.txt"),
             config=config, source=source, batch_s=batch_s,
             units=settings.get("units", "characters"),
-            search=beam_search(beam_size) if beam_size else greedy,
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -88,7 +82,7 @@ class CellDecoder:
             self.source, split, self.vocabulary, self.batch_s, prepare
         ):
             log_probs, num_frames = model.log_probs(inputs.to(self.source.device), lengths)
-            for utt_id, tokens in zip(utt_ids, self.search(log_probs, num_frames), strict=True):
+            for utt_id, tokens in zip(utt_ids, greedy(log_probs, num_frames), strict=True):
                 if utt_id in hypotheses:
                     raise DataError(f"{self.source.data_dir(split)}: {utt_id} is there twice")
                 hypotheses[utt_id] = self.vocabulary.decode(tokens)

@@ -44,7 +44,6 @@ def mono_row(
             name: sorted(language for language, unit in units.items() if unit == name)
             for name in sorted(set(units.values()))
         },
-        "decoding": first["decoding"],
         "normalisation": first["normalisation"],
         "configurations": {task: facts(row) for task, row in configurations.items()},
         "missing": sorted(missing),

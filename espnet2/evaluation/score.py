@@ -46,7 +46,7 @@ def score_cell(
     """
     start = time.monotonic()
     cell = parse_cell(Path(folder))
-    decoder = CellDecoder.open(cell, data, config.batch_s, device, config.beam_size)
+    decoder = CellDecoder.open(cell, data, config.batch_s, device)
     scores = {
         split: score_split(cell, decoder, data, split, config.seed)
         for split in scored_splits(data, cell, corrupted)
@@ -55,7 +55,6 @@ def score_cell(
         add_dialects(scores["test"], scores.pop(DIALECTS))
     result = {
         **cell_facts(cell), "units": decoder.units, "normalisation": NORMALISATION,
-        "decoding": f"beam {config.beam_size}" if config.beam_size else "greedy",
         "layer_weights": decoder.layer_weights(), **{split: scores[split] for split in SPLITS},
         "corrupted": {split: scores[split] for split in corrupted},
     }  # fmt: skip

@@ -118,7 +118,6 @@ def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str,
         "seeds": [score["seed"] for score in picked],
         "num_utts": tests[0]["num_utts"],
         "units": picked[0].get("units", "characters"),
-        "decoding": picked[0].get("decoding", "greedy"),
         "normalisation": NORMALISATION,
         "test": test_summary(tests),
         "corrupted": {

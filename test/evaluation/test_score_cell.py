@@ -97,7 +97,6 @@ def test_a_probe_that_learned_two_tones_names_both(tree):
     assert score["test"]["lid"] >= 90
     assert min(score["test"]["lid_in_domain"], score["test"]["lid_unseen_voice"]) >= 75
     assert score["layer_weights"] == [1.0]
-    assert (score["units"], score["decoding"]) == ("characters", "greedy")
     rows = read_hypotheses(folder / "hyp" / "test.tsv")
     right = sum(row.hypothesis == row.reference for row in rows)
     assert 10 * right == score["test"]["lid"]
@@ -116,15 +115,6 @@ def test_hypotheses_do_not_depend_on_the_batch(tree):
     cell = parse_cell(tree / "exp" / "fbank" / "multi_10min_lr0.01_seed1")
     few = CellDecoder.open(cell, tree / "dump", batch_s=1.0).decode("test")
     assert few == CellDecoder.open(cell, tree / "dump", batch_s=60.0).decode("test")
-
-
-def test_a_cell_is_decoded_with_beams_where_asked(tree):
-    pytest.importorskip("flashlight.lib.text.decoder")
-    folder = tree / "exp" / "fbank" / "multi_10min_lr0.01_seed1"
-    score_cell(folder, tree / "dump", ScoreConfig(beam_size=10))
-    score = read_json(folder / "score.json")
-    assert score["decoding"] == "beam 10"
-    assert score["test"]["cer"] < 50
 
 
 def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
