@@ -136,6 +136,7 @@ def train_cells(units: list[Unit], without: dict[Path, str], args: Namespace) ->
         reasons = [without[path.parent] for path in unit.inputs if path.parent in without]
         if reasons:
             failed[unit.name] = f"its features failed: {reasons[0]}"
+            unit.marker.unlink(missing_ok=True)  # a model of other features is not to be scored
         (unit.marker.parent / "failed.json").unlink(missing_ok=True)
     failed |= failed_units([unit for unit in units if unit.name not in failed], args)
     for unit in units:

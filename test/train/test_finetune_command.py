@@ -1,6 +1,7 @@
 """Stage 11 as a command: what it refuses before any work, and what redoes a cell."""
 
 import json
+from argparse import Namespace
 
 import pytest
 import yaml
@@ -73,3 +74,20 @@ def test_phones_redo_the_cells_that_learn_them_and_no_others(tmp_path):
     assert phones() == []
     (tmp_path / "phones.json").write_text(json.dumps({"dan": "a library 1.0"}))
     assert phones() == ["fbank_mono-dan-real_10min_lr0.001_seed1"]
+
+
+def test_a_cell_whose_features_failed_is_not_scored_with_a_model_of_others(tmp_path):
+    config = finetune_config(SECTION, "test")
+    places = Places(data=tmp_path, export=None, out=tmp_path)
+    units = [command.cell_unit(cell, places) for cell in cells(config)]
+    for unit in units:
+        unit.marker.parent.mkdir(parents=True)
+        unit.marker.touch()
+    without = {path.parent: "the disk is full" for path in units[0].inputs}
+    failed = command.train_cells(units, without, Namespace(log_dir=tmp_path / "log"))
+    assert set(failed) == {unit.name for unit in units}
+    for unit in units:
+        about = json.loads((unit.marker.parent / "failed.json").read_text())
+        assert about["reason"] == "its features failed: the disk is full"
+        assert about["log"] == str(tmp_path / f"log/{unit.name}.log")
+        assert not unit.marker.exists()
