@@ -6,7 +6,7 @@ Nothing is lost in silence: what is left out is returned with its reason.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,11 @@ DIALECTS = "test_dialect"
 
 FULL = "full"
 """The track of data that has one training list only."""
+
+MEANT_FOR = {  # keys of one kind of data only
+    "corpora": "ml_superb", "few_shot_utterances": "ml_superb", "few_shot_count": "ml_superb",
+    "dev_share": "ml_superb2", "tests": "kaldi",
+}  # fmt: skip
 
 # A class of its own in the benchmark, and no ISO 639-3: a code that the standard leaves free.
 PRIVATE_CODES = {"org_jpn": "qoj"}
@@ -66,8 +71,13 @@ class SuperbDataConfig:
 
     def __post_init__(self) -> None:
         problems = [f"tests: {t!r} must begin with test_" for t in self.tests if t[:5] != "test_"]
-        if self.tests and self.kind != "kaldi":
-            problems.append(f"tests means nothing with kind: {self.kind}")
+        usual = {f.name: f.default if f.default is not MISSING else f.default_factory()
+                 for f in fields(self)}  # fmt: skip
+        problems += [
+            f"{name} means nothing with kind: {self.kind}"
+            for name, kind in MEANT_FOR.items()
+            if kind != self.kind and getattr(self, name) != usual[name]
+        ]
         if not 0 < self.dev_share < 1:
             problems.append(f"dev_share must be between 0 and 1, got {self.dev_share}")
         if problems:

@@ -278,6 +278,8 @@ def test_tracks_that_the_data_does_not_have_are_refused(directories, tmp_path, d
     [
         ({"kind": "kaldi", "tests": ["phone"]}, "tests: 'phone' must begin with test_"),
         ({"tests": ["test_phone"]}, "tests means nothing with kind: ml_superb"),
+        ({"kind": "kaldi", "corpora": ["mls"]}, "corpora means nothing with kind: kaldi"),
+        ({"kind": "kaldi", "dev_share": 0.1}, "dev_share means nothing with kind: kaldi"),
         ({"kind": "ml_superb2", "dev_share": 1.0}, "dev_share must be between 0 and 1, got 1.0"),
     ],
 )
