@@ -68,7 +68,7 @@ def until(condition, process):
     while not condition():
         assert process.poll() is None, "the run ended by itself"
         assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.002)
+        time.sleep(0.02)
 
 
 def cell_folders(place):
