@@ -4,13 +4,13 @@ Development and test lists are the same in both tracks, and so are their feature
 second track are links to the first one's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from espnet2.asr.config import EncoderSpec
+from espnet2.asr.config import EncoderSpec, FeatureConfig
 from espnet2.data.kaldi import audio_listing
 from espnet2.data.superb import SPLITS
-from espnet2.train.cells import FinetuneConfig
+from espnet2.train.cells import FinetuneConfig, cells
 from espnet2.utils.config import to_dict
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.units import Unit, content_hash
@@ -65,25 +65,31 @@ def computed_unit(
 ) -> Unit:
     """The unit that computes the features of a split."""
     data_dir, out = places.data / track / split, features_dir(places, name, track, split)
-    export = export_of(name, spec, places.export)
+    export, features = export_of(name, spec, places.export), to_dict(feature_settings(config))
     return Unit(
         name=f"features_{name}_{track}_{split}",
         entry="espnet2.asr.features:write_features",
         kwargs={
             "data_dir": data_dir, "encoder": to_dict(spec), "export": export,
-            "config": to_dict(config.features), "device": "cuda" if places.ngpu else "cpu",
+            "config": features, "device": "cuda" if places.ngpu else "cpu",
             "out": out,
         },
         marker=out / ".features.done",
         inputs=[data_dir / "wav.scp", data_dir / "utt2dur", *deciding_files(spec, export)],
         options={
-            "encoder": to_dict(spec), "config": to_dict(config.features),
+            "encoder": to_dict(spec), "config": features,
             "audio": audio_listing(data_dir),
         },
         outputs=[out / "features.json"],
         gpus=min(places.ngpu, 1),
         can_go_on=True,  # at the chunk that it was in
     )  # fmt: skip
+
+
+def feature_settings(config: FinetuneConfig) -> FeatureConfig:
+    """How features are made; none are stored where the encoder learns in every cell."""
+    is_read = any(cell.tune.encoder == "frozen" for cell in cells(config))
+    return config.features if is_read else replace(config.features, keep="never")
 
 
 def shared_unit(name: str, track: str, split: str, made: Unit, places: Places) -> Unit:

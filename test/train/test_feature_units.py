@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from espnet2.asr.config import EncoderSpec
+from espnet2.asr.config import EncoderSpec, TuneConfig
 from espnet2.asr.features import FeatureStore
 from espnet2.train.cells import finetune_config
 from espnet2.train.feature_units import Places, deciding_files, export_of, feature_units
@@ -87,6 +87,17 @@ def test_where_nothing_can_be_linked_the_features_are_copied(places, monkeypatch
     one, other = computed[2].marker.parent / "000.bin", shared[0].marker.parent / "000.bin"
     assert not one.samefile(other)
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_nothing_is_stored_where_the_encoder_learns_in_every_cell(places):
+    full = TuneConfig(encoder="full")
+    for tasks, by_task, keep in (
+        (["lid"], {}, "never"),
+        (["lid", "multi"], {"lid": {"tune": {"encoder": "frozen"}}}, "auto"),
+    ):
+        config = dataclasses.replace(CONFIG, tasks=tasks, tune=full, by_task=by_task)
+        unit = feature_units(config, places)[0][0]
+        assert unit.kwargs["config"]["keep"] == unit.options["config"]["keep"] == keep
 
 
 def test_without_stage_10_it_says_so(tmp_path):
