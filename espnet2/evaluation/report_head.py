@@ -10,6 +10,7 @@ from espnet2.evaluation.report_rows import (
     gain,
     has_unseen_voices,
     is_accuracy,
+    is_partial,
     kind_of,
     of_task,
     tasks_of,
@@ -53,7 +54,8 @@ def headline_rows(rows: Rows, metric: str) -> tuple[dict[str, Any] | None, Rows,
     """(best pretrained row, baseline rows, task) of the first task that has the metric."""
     tasks = sorted(tasks_of(rows), key=lambda pair: is_accuracy(metric) and pair[0] != "lid")
     for task, track in tasks:
-        mine = [row for row in of_task(rows, task, track) if metric in row["test"]]
+        having = [row for row in of_task(rows, task, track) if metric in row["test"]]
+        mine = [row for row in having if not is_partial(row)]
         ours = [row for row in mine if kind_of(row["encoder"]) == "pretrained"]
         if ours:
             sign = -1 if is_accuracy(metric) else 1

@@ -107,7 +107,7 @@ def mono_table(mine: list[Row], track: str) -> Table:
         [Value(" ".join(mono_parts(task)), units_note(mine, task)), *rates_of(mine, task)]
         for task in configurations_of(mine)
     ]
-    best = best_mean([row for row in mine if not row["missing"]], "mono_cer")
+    best = best_mean(mine, "mono_cer")
     mean = Value("mean", "of corpora, then of languages")
     lines.append([mean, *(mean_value(row, best) for row in mine)])
     return Table(

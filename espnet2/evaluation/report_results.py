@@ -23,6 +23,7 @@ from espnet2.evaluation.report_rows import (
     gain_value,
     has_unseen_voices,
     is_accuracy,
+    is_partial,
     kind_of,
     mean_of,
     metric_title,
@@ -85,7 +86,10 @@ def task_table(rows: Rows, task: str, track: str, notes: dict[Group, str]) -> Ta
         rows=[
             [
                 encoder_value(row["encoder"], notes.get((row["encoder"], task, track), "")),
-                *(figure(row["test"].get(m), is_best=mean_of(row, m) in best[m]) for m in metrics),
+                *(
+                    figure(row["test"].get(m), mean_of(row, m) in best[m] and not is_partial(row))
+                    for m in metrics
+                ),
                 str(len(row["seeds"])),
                 rate_chosen(row),
             ]
@@ -197,13 +201,17 @@ def gains_table(ours: dict[str, Any], baselines: Rows, metrics: list[str], title
             [
                 metric_title(metric),
                 figure(ours["test"][metric]),
-                *(
-                    gain_value(gain(metric, ours["test"][metric], row["test"][metric]))
-                    if metric in row["test"]
-                    else Value("–")
-                    for row in baselines
-                ),
+                *(gain_or_why(metric, ours, row) for row in baselines),
             ]
             for metric in metrics
         ],
     )
+
+
+def gain_or_why(metric: str, ours: dict[str, Any], row: dict[str, Any]) -> Value:
+    """The gain over one baseline; a dash where the two were not measured on the same."""
+    if metric not in row["test"]:
+        return Value("–")
+    if is_partial(ours) or is_partial(row):
+        return Value("–", "(not the same corpora)")
+    return gain_value(gain(metric, ours["test"][metric], row["test"][metric]))

@@ -126,9 +126,15 @@ def mean_of(row: dict[str, Any], metric: str) -> float | None:
     return row["test"].get(metric, {}).get("mean")
 
 
+def is_partial(row: dict[str, Any]) -> bool:
+    """Whether a monolingual row misses configurations: a mean of fewer corpora than others'."""
+    return bool(row.get("missing"))
+
+
 def best_mean(rows: Iterable[dict[str, Any]], metric: str) -> float | None:
-    """The best mean of a metric over rows that have it, if at least two have it."""
-    means = [row["test"][metric]["mean"] for row in rows if metric in row["test"]]
+    """The best mean of a metric over whole rows that have it, if at least two have it."""
+    having = [row for row in rows if metric in row["test"] and not is_partial(row)]
+    means = [row["test"][metric]["mean"] for row in having]
     if len(means) < 2:
         return None
     return max(means) if is_accuracy(metric) else min(means)

@@ -106,6 +106,8 @@ tbody tr + tr > * { border-top: 1px solid var(--rule); }
 td small, th small {
   display: block; color: var(--muted); font-size: .76rem; font-weight: 400; white-space: nowrap;
 }
+td small { min-width: 5.5rem; max-width: 9rem; margin-left: auto; white-space: normal; }
+td.text small { margin-left: 0; }
 td strong { color: var(--accent); }
 tr.ours > * { background: var(--tint); }
 .table-note { margin: -.9rem 0 1.5rem; color: var(--muted); font-size: .85rem; }
@@ -134,6 +136,7 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   tbody th { min-width: 6.5rem; white-space: normal; }
   td small, th small { min-width: 5rem; white-space: normal; }
   td.text { min-width: 10rem; }
+  .scroll tbody th { max-width: 45vw; overflow-wrap: anywhere; }
   .scroll tbody th, .scroll thead th:first-child {
     position: sticky; left: 0; background: var(--card);
   }

@@ -77,6 +77,8 @@ def test_monolingual_rows_say_what_they_are_scored_on(markdown):
     assert "jpn commonvoice (characters, not phones)" in rows
     assert rows["swe NST"][0] == "–"
     assert rows["mean of corpora, then of languages"][0].endswith("* (12 of 13 corpora)")
+    gains = table_of(markdown, "Monolingual ASR, 10min: xeus against the baselines, in points")
+    assert gains["CER mean of corpora, then of languages"][1] == "– (not the same corpora)"
     assert "jpn is scored on characters: the benchmark takes phones there" in markdown
     assert "(jpn on characters)" in table_of(markdown, "ML-SUPERB, 10min")["fbank (this run)"][1]
     assert "† Its monolingual figure is not quite the benchmark's" in markdown
