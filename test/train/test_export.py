@@ -11,8 +11,8 @@ import torch
 from tiny_dump import make_dump
 from tiny_run import make_run
 
+from espnet2.asr.config import EncoderSpec
 from espnet2.bin import export as command
-from espnet2.bin.finetune import deciding_files
 from espnet2.ssl.checkpoint_files import read_checkpoint
 from espnet2.ssl.config import SSLModelConfig, load_config
 from espnet2.ssl.interop import our_names
@@ -21,6 +21,7 @@ from espnet2.train.checkpoint import load_tensors, step_path
 from espnet2.train.export import stage
 from espnet2.train.export.reload import Check, hidden_states
 from espnet2.train.export.stage import export
+from espnet2.train.feature_units import deciding_files
 from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.files import read_json, sha256_file, write_json
@@ -164,7 +165,7 @@ def test_another_licence_changes_the_card_and_not_what_decides_features(run, dum
 
 
 def test_probes_hang_on_what_the_encoder_computes_with_and_not_on_the_card(exported):
-    assert deciding_files("export", exported) == [
+    assert deciding_files(EncoderSpec(kind="export"), exported) == [
         exported / "config.yaml", exported / "weights.json",
     ]  # fmt: skip
 
