@@ -6,10 +6,10 @@ python3 -m espnet2.bin.superb_data --conf conf/mini.yaml --root downloads/ml_sup
 finetune.data.kind says what ROOT holds. Writes
 OUT/<track>/<split>/{wav.scp,text,utt2lang,utt2corpus,utt2dur,utt2spk,spk2utt} for the splits
 train, dev and test, of ML-SUPERB 2.0 also test_dialect, of Kaldi directories also those named in
-finetune.data.tests; dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. Utterances of
-Japanese and Mandarin have their phones in text_phones where their libraries are installed
-(pip install 'xeus[phones]'); OUT/phones.json names these languages. One unit is one language, one
-Parquet file or one directory.
+finetune.data.tests; dropped.tsv beside them, OUT/languages.json and OUT/corpora.json. For task mono
+utterances of Japanese and Mandarin have their phones in text_phones where their libraries are
+installed (pip install 'xeus[phones]'); OUT/phones.json names these languages. One unit is one
+language, one Parquet file or one directory.
 
 For each name in finetune.corrupted also OUT/<track>/<name>, the test split in noise and in rooms:
 the same ids and texts, audio in arks of FLAC, conditions.tsv (noise, SNR, room and T60 of each
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     root, args.out = args.root.resolve(), args.out.absolute()
     parts = part_units(root, config.tracks, config.data, args.out)
     status = run_units(list(parts.values()), args) or run_units(
-        [combine_unit(root, parts, config.data, args.out)], args
+        [combine_unit(root, parts, config.data, args.out, "mono" in config.tasks)], args
     )
     return status or corrupt_tests(config, args)
 

@@ -108,14 +108,19 @@ def unit(
     )  # fmt: skip
 
 
-def combine_unit(root: Path, units: dict[str, Unit], config: SuperbDataConfig, out: Path) -> Unit:
-    """The unit that joins what the others wrote."""
+def combine_unit(
+    root: Path, units: dict[str, Unit], config: SuperbDataConfig, out: Path, with_phones: bool
+) -> Unit:
+    """The unit that joins what the others wrote.
+
+    with_phones: whether monolingual cells will want the phones of Japanese and Mandarin.
+    """
     tables: dict[str, list[str]] = {}
     for folder, part in units.items():
         for path in part.outputs:
             tables.setdefault(path.stem.replace(".", "/"), []).append(folder)
     kinds = corpus_kinds(root) if config.kind == "ml_superb" else {}
-    phones = libraries(languages_with_phones(units, config))
+    phones = libraries(may_have_phones(units, config)) if with_phones else {}
     decides = {"config": to_dict(config), "kinds": kinds, "phones": phones}
     return Unit(
         name="superb_combine",
@@ -131,7 +136,7 @@ def combine_unit(root: Path, units: dict[str, Unit], config: SuperbDataConfig, o
     )  # fmt: skip
 
 
-def languages_with_phones(units: dict[str, Unit], config: SuperbDataConfig) -> list[str]:
+def may_have_phones(units: dict[str, Unit], config: SuperbDataConfig) -> list[str]:
     """Languages whose phones to ask for: of a tree those it has, else those there may be."""
     return list(units) if config.kind == "ml_superb" else config.languages or ["cmn", "jpn"]
 

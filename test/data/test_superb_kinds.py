@@ -91,6 +91,10 @@ def test_mandarin_gets_its_phones_beside_its_text(release, tmp_path):
         phone.isascii() or "ü" in phone for said in phones.values() for phone in said.split()
     )
     assert read_json(out / "phones.json")["cmn"].startswith("pypinyin ")
+    more = "tracks: [full], tasks: [joint]"  # no monolingual cell, no phones
+    assert stage_10(release, out, "kind: ml_superb2, languages: [cmn, eng]", more) == 0
+    assert not (out / "full/test/text_phones").exists()
+    assert read_json(out / "phones.json") == {}
     dropped = read_table(out / "full/test/dropped.tsv", DROPPED)[1:]
     assert {(row["reason"], row["detail"]) for row in dropped} == {("language not chosen", "dan")}
 
@@ -191,6 +195,7 @@ def test_kaldi_directories_become_sets_of_the_benchmark(directories, tmp_path):
     ]
     assert all(set(u.text) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ ") for u in utterances)
     assert read_json(out / "languages.json") == {"normal": ["dan", "eng"], "few_shot": []}
+    assert read_json(out / "phones.json") == {}
     assert read_json(out / "corpora.json") == {"own": {"kind": "real"}}
 
 
