@@ -103,7 +103,9 @@ class CTCModel(nn.Module):
     ) -> tuple[Tensor, dict[int, Tensor], Tensor]:
         """(B, U, 256) of the last block and of those that have a loss; frames (B,) of each."""
         lengths = lengths.to(features.device)
-        x = self.subsampling(self.front(features, lengths, augment_uniforms))
+        with full_precision(features.device.type):
+            x = self.front(features, lengths, augment_uniforms)
+        x = self.subsampling(x)
         lengths = subsampled(lengths)
         condition = None if self.conditioning is None else self.condition
         x, tapped = self.transformer(x, lengths, self.config.taps, condition)
@@ -139,6 +141,11 @@ class CTCModel(nn.Module):
             self.scores(x).transpose(0, 1), text, lengths, text_lengths, reduction="sum",
             zero_infinity=True,
         )  # fmt: skip
+
+
+def full_precision(device_type: str) -> torch.autocast:
+    """No autocast: the mean that is subtracted may be many times what is left."""
+    return torch.autocast(device_type, enabled=False)
 
 
 def without_mean(x: Tensor, lengths: Tensor) -> Tensor:

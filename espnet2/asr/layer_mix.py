@@ -21,15 +21,7 @@ class LayerMix(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, L, D) -> (B, T, D)."""
         shares = self.weights()
-        frames = cast_like(features, shares).flatten(0, 1)  # (BT, L, D)
+        frames = features.to(shares.dtype).flatten(0, 1)  # (BT, L, D)
         # A product a frame reads the features in their order: half the time of einsum's copy.
         rows = shares[None, None, :].expand(len(frames), 1, -1)
         return (rows @ frames).view(*features.shape[:2], features.shape[3])
-
-
-def cast_like(features: Tensor, parameters: Tensor) -> Tensor:
-    """16-bit features as the computation needs them; under autocast they may stay as they are."""
-    kind = features.device.type
-    if torch.is_autocast_enabled(kind) and features.dtype == torch.get_autocast_dtype(kind):
-        return features
-    return features.to(parameters.dtype)

@@ -1,12 +1,13 @@
 """The probe: sizes of the benchmark, padding invariance, loss, and its parts."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from espnet2.asr import layer_mix
+from espnet2.asr import ctc_model
 from espnet2.asr.config import ProbeConfig, SpecAugConfig
 from espnet2.asr.ctc_model import CTCModel, without_mean
 from espnet2.asr.layer_mix import LayerMix
@@ -81,7 +82,7 @@ def test_the_loss_is_summed_over_utterances():
 
 
 def test_lengths_on_the_host_meet_features_on_another_device(monkeypatch):
-    monkeypatch.setattr(layer_mix, "cast_like", lambda x, like: x)  # asks autocast: not on meta
+    monkeypatch.setattr(ctc_model, "full_precision", nullcontext)  # asks autocast: not on meta
     model = small_model().train().to("meta")
     features, uniforms = torch.zeros(2, 40, 3, 5), torch.zeros(2, num_uniforms(SMALL.specaug))
     scores, lengths = model.log_probs(
@@ -135,6 +136,13 @@ def test_features_whose_mean_was_removed_before_give_the_same():
     lengths = torch.tensor([20])
     centred = model.log_probs(x - x.mean(1, keepdim=True), lengths)[0]
     torch.testing.assert_close(model.log_probs(x, lengths)[0], centred, atol=1e-5, rtol=0)
+
+
+def test_a_large_mean_costs_no_precision_under_autocast():
+    model, x, lengths = small_model().eval(), torch.randn(1, 20, 3, 5), torch.tensor([20])
+    with torch.autocast("cpu", torch.bfloat16):
+        near, far = model.log_probs(x, lengths)[0], model.log_probs(x + 300, lengths)[0]
+    torch.testing.assert_close(near, far, atol=0.01, rtol=0)
 
 
 def test_what_is_projected_first_is_what_the_benchmark_projects_last():
