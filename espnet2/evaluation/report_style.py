@@ -133,10 +133,10 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   th, td { padding: .45rem .75rem; }
   caption { padding: .75rem .75rem .4rem; }
   caption span { left: .75rem; max-width: calc(100vw - 4rem); }
-  tbody th { min-width: 6.5rem; white-space: normal; }
+  tbody th { white-space: normal; }
   td small, th small { min-width: 5rem; white-space: normal; }
   td.text { min-width: 10rem; }
-  .scroll tbody th { max-width: 45vw; overflow-wrap: anywhere; }
+  .scroll tbody th { min-width: 8.5rem; max-width: 45vw; overflow-wrap: anywhere; }
   .scroll tbody th, .scroll thead th:first-child {
     position: sticky; left: 0; background: var(--card);
   }

@@ -77,22 +77,28 @@ def joined_table(track: str, published: dict[str, Row], run: Row, marks: Marks) 
     best = best_of(row["metrics"] for _, row, _ in rows)
     others = [name for name in SETS if name != PAPER]
     compared = published.get(COMPARED, {"metrics": {}})
-    lines = [
-        [
-            Value(name, "(this run)" if is_ours else ""),
-            own_score(row, compared, (track, name, "mono_cer") in marks)
-            if is_ours
-            else published_score(row),
-            *(
-                own_figure(row, metric, compared, best, marks.get((track, name, metric), ""))
-                if is_ours
-                else Value(metric_text(row["metrics"], metric), is_best=is_at(row, metric, best))
-                for metric in METRICS
-            ),
-            *(printed_in(row, other) for other in others),
-        ]
-        for name, row, is_ours in rows
-    ]
+    lines = []
+    for name, row, is_ours in rows:
+        mine = {metric: marks.get((track, name, metric), "") for metric in METRICS}
+        line = own_cells(row, compared, best, mine) if is_ours else published_cells(row, best)
+        head = Value(name, "(this run)" if is_ours else "")
+        lines.append([head, *line, *(printed_in(row, other) for other in others)])
+    return Table(
+        caption=f"ML-SUPERB, {track}",
+        columns=[
+            "model",
+            Value("SUPERB_s", f"set: {PAPER}"),
+            *BENCHMARK_TITLES.values(),
+            *(Value("SUPERB_s", f"set: {name}") for name in others),
+        ],
+        rows=lines,
+        note=joined_note(track, run, marks),
+        marked=frozenset(i for i, (_, _, is_ours) in enumerate(rows) if is_ours),
+    )
+
+
+def joined_note(track: str, run: Row, marks: Marks) -> str:
+    """What the signs in the table mean, those that are in it."""
     note = (
         f"CER and LID accuracy in percent. Beside the figures of this run: points better or worse "
         f"than {COMPARED}. SUPERB_s is relative to the set that its column names. Bold: best of "
@@ -105,18 +111,19 @@ def joined_table(track: str, published: dict[str, Row], run: Row, marks: Marks) 
         )
     if any((track, name, "mono_cer") in marks for name in run["rows"]):
         note += " † Its monolingual figure is not quite the benchmark's, as noted beside it."
-    return Table(
-        caption=f"ML-SUPERB, {track}",
-        columns=[
-            "model",
-            Value("SUPERB_s", f"set: {PAPER}"),
-            *BENCHMARK_TITLES.values(),
-            *(Value("SUPERB_s", f"set: {name}") for name in others),
-        ],
-        rows=lines,
-        note=note,
-        marked=frozenset(i for i, (_, _, is_ours) in enumerate(rows) if is_ours),
-    )
+    return note
+
+
+def published_cells(row: Row, best: Row) -> list[Value]:
+    """A published row: its score and its figures."""
+    figures = [Value(metric_text(row["metrics"], m), is_best=is_at(row, m, best)) for m in METRICS]
+    return [published_score(row), *figures]
+
+
+def own_cells(row: Row, compared: Row, best: Row, marks: Mapping[str, str]) -> list[Value]:
+    """A row of this run: its score and its figures, with what ``marks`` says of each metric."""
+    figures = [own_figure(row, metric, compared, best, marks[metric]) for metric in METRICS]
+    return [own_score(row, compared, bool(marks["mono_cer"])), *figures]
 
 
 def printed_in(row: Row, set_name: str) -> str:
