@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -54,7 +55,7 @@ class HfNetwork(Network):
         self.frames: list[int] = []
         self.below = [model.feature_projection, *own_parts(model.encoder)]
         if isinstance(self.network, FilterbankNetwork):
-            self.prepare = partial(filterbanks, self.network.features)
+            self.prepare = partial(one_row_or_more, self.network.features)
         else:
             self.take_waves(config, folder)
 
@@ -108,7 +109,10 @@ class HfNetwork(Network):
 
     def compute_twice(self) -> None:
         """See ``Network``."""
-        self.network.model.gradient_checkpointing_enable({"use_reentrant": False})
+        model = self.network.model
+        new, old = "activation_checkpointing_enable", "gradient_checkpointing_enable"
+        enable = getattr(model, new if hasattr(model, new) else old)  # transformers renamed it
+        enable({"use_reentrant": False})
 
 
 class EachAlone(nn.Module):
@@ -128,6 +132,12 @@ class EachAlone(nn.Module):
         total = num_frames(speech.shape[1])
         rows = pad_sequence(rows, batch_first=True)  # (B, T', D)
         return nn.functional.pad(rows, (0, 0, 0, total - rows.shape[1])).transpose(1, 2)
+
+
+def one_row_or_more(extractor: Any, wave: np.ndarray) -> Tensor:
+    """(S,) -> (T, 160) filter banks; a row of zeros for under 560 samples, which have none."""
+    values = filterbanks(extractor, wave)
+    return values if len(values) else values.new_zeros(1, values.shape[1])
 
 
 def own_parts(encoder: nn.Module) -> list[nn.Module]:
