@@ -4,6 +4,7 @@ import statistics
 from typing import Any
 
 from espnet2.asr.config import task_kind
+from espnet2.evaluation.cost import gpu_count, step_seconds
 from espnet2.evaluation.report_blocks import (
     Block,
     Details,
@@ -27,6 +28,7 @@ def cost_section(inputs: ReportInputs, provenance: dict[str, str]) -> Section:
     """Hardware, stages, cells; what was not recorded is left out."""
     hardware = ", ".join(provenance[name] for name in ("hardware", "gpu") if name in provenance)
     blocks: list[Block] = [Text(text=f"This page was made on: {hardware}.")]
+    blocks += pretraining_cost(inputs)
     if inputs.stage_times:
         blocks.append(Figures(figures=stage_figures(inputs.stage_times)))
     costly = [cell for cell in inputs.scores["cells"] if seconds_of(cell) is not None]
@@ -34,6 +36,19 @@ def cost_section(inputs: ReportInputs, provenance: dict[str, str]) -> Section:
         each = cell_table(costly)
         blocks += [group_table(costly), Details(summary=f"Table: {each.caption}", blocks=[each])]
     return section("cost", blocks)
+
+
+def pretraining_cost(inputs: ReportInputs) -> list[Block]:
+    """Hours of the pre-training's steps, and of its GPUs; nothing without one."""
+    seconds, steps = step_seconds(inputs.pretraining)
+    if not seconds:
+        return []
+    gpus = inputs.ssl_about.get("gpu", "")
+    device = gpus or inputs.ssl_about.get("hardware", "unknown hardware")
+    text = f"Pre-training: {steps:,} steps in {number(seconds / 3600)} h on {device}"
+    count = gpu_count(gpus)
+    text += f", {number(seconds * count / 3600)} GPU-hours." if count else "."
+    return [Text(text=text)]
 
 
 def stage_figures(times: list[StageTime]) -> list[Figure | Table]:

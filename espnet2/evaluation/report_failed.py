@@ -55,11 +55,11 @@ def failed_section(failed: list[FailedCell]) -> Section:
 
 
 def failed_notes(scores: dict[str, Any]) -> dict[Group, str]:
-    """Row of the results -> ``2 of 3 cells failed``, for rows that miss some."""
+    """Row of the results -> ``2 of 3 cells have no score``, for rows that miss some."""
     missing = Counter(cell.group for cell in failed_cells(scores))
     there = Counter(group_of(cell) for cell in scores["cells"])
     return {
-        group: f"({count} of {count + there[group]} cells failed)"
+        group: f"({count} of {count + there[group]} cells have no score)"
         for group, count in missing.items()
     }
 

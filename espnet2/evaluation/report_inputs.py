@@ -36,6 +36,9 @@ class ReportInputs:
     pretraining: Rows = field(default_factory=list)
     """metrics.jsonl of the pre-training run."""
 
+    ssl_about: dict[str, Any] = field(default_factory=dict)
+    """provenance.json of the pre-training run: its hardware."""
+
     ssl_config: dict[str, Any] = field(default_factory=dict)
     hours: dict[str, Any] = field(default_factory=dict)
     """dump/hours.json."""
@@ -81,6 +84,7 @@ def read_inputs(
     return ReportInputs(
         scores=scores,
         pretraining=read_json_lines(ssl / "metrics.jsonl"),
+        ssl_about=read_json_file(ssl / "provenance.json", default={}),
         ssl_config=load_yaml(ssl / "config.yaml") if (ssl / "config.yaml").is_file() else {},
         hours=hours,
         label_quality=label_quality(dump, ssl.name.removeprefix("ssl_")),

@@ -57,8 +57,8 @@ def results_section(
 ) -> Section:
     """All rows, whatever they say.
 
-    notes: (encoder, task, track) -> how many of its cells failed. conditions: what the corrupted
-    tests are heard in.
+    notes: (encoder, task, track) -> how many of its cells have no score. conditions: what the
+    corrupted tests are heard in.
     """
     blocks: list[Block] = [Figures(figures=forest_figures(rows))]
     for task, track in tasks_of(rows):

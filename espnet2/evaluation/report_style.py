@@ -136,7 +136,7 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   tbody th { white-space: normal; }
   td small, th small { min-width: 5rem; white-space: normal; }
   td.text { min-width: 10rem; }
-  .scroll tbody th { min-width: 8.5rem; max-width: 45vw; overflow-wrap: anywhere; }
+  .scroll tbody th { min-width: 9.25rem; max-width: 45vw; overflow-wrap: anywhere; }
   .scroll tbody th, .scroll thead th:first-child {
     position: sticky; left: 0; background: var(--card);
   }

@@ -231,7 +231,11 @@ def write_pretraining(run: FakeRun) -> None:
     for step in range(20, 2420, 20):
         accuracy = 0.18 * (1 - math.exp(-step / 900)) + 0.004 * math.sin(step)
         row = {"step": step, "loss": 2.6 + 1.6 * math.exp(-step / 700), "masked_acc": accuracy}
-        speeds = {"lr": 1e-3 * min(step / 200, 1), "grad_norm": 1.2 + 3 * math.exp(-step / 300)}
+        speeds = {
+            "step_s": 0.9,
+            "lr": 1e-3 * min(step / 200, 1),
+            "grad_norm": 1.2 + 3 * math.exp(-step / 300),
+        }
         rows.append({"split": "train", **row, **speeds, "x_real_time": 150 + 6 * math.sin(step)})
         if step % 200 == 0:
             row["unmasked_acc"] = 2.4 * accuracy
@@ -240,6 +244,7 @@ def write_pretraining(run: FakeRun) -> None:
     config = {"loss": "hubert_ce", "loss_conf": {"unmasked_weight": 1.0}, "max_steps": 2400}
     write_text(run.ssl / "config.yaml", yaml.safe_dump(config))
     write_json(run.ssl / "export" / "export.json", {"parameters": 1610000})
+    write_json(run.ssl / "provenance.json", {"gpu": "4 x NVIDIA H100", "hardware": "x"})
 
 
 def write_data(run: FakeRun) -> None:

@@ -95,6 +95,12 @@ def test_masked_accuracy_is_given_in_multiples_of_the_majority_class(report):
     assert "loss on unmasked frames" in markdown
 
 
+def test_pre_training_is_given_in_gpu_hours(report):
+    markdown = (report / "RESULTS.md").read_text(encoding="utf-8")
+    said = "Pre-training: 2,400 steps in 0.60 h on 4 x NVIDIA H100, 2.40 GPU-hours."
+    assert said in markdown  # 0.9 s a step
+
+
 def test_this_runs_score_is_marked_not_comparable_with_the_paper(report):
     superb = json.loads((report / "superb.json").read_text())
     run = superb["run"]["10min"]
