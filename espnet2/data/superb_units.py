@@ -20,6 +20,7 @@ from espnet2.utils.units import Unit
 
 ENDS = (".tsv", ".dropped.tsv")
 SHOWN = 10  # languages in a line of the log
+TOGETHER = 16  # languages or files that one process reads: starting it takes longer than some
 
 
 def part_units(
@@ -104,7 +105,7 @@ def unit(
     return Unit(
         name=name, entry=f"espnet2.data.superb_sets:{entry}", kwargs={**kwargs, "out": folder},
         marker=folder / ".rows.done", inputs=inputs or [], options={**own, **(options or {})},
-        outputs=[folder / f"{table}.tsv" for table in tables],
+        outputs=[folder / f"{table}.tsv" for table in tables], together=TOGETHER,
     )  # fmt: skip
 
 
