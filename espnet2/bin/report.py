@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from espnet2.evaluation.report_config import ReportConfig
-from espnet2.evaluation.report_inputs import input_files
+from espnet2.evaluation.report.config import ReportConfig
+from espnet2.evaluation.report.inputs import input_files
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_recipe, load_section, to_dict
 from espnet2.utils.units import Unit, run_units
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     words = ["python3", "-m", "espnet2.bin.report", *(sys.argv[1:] if argv is None else argv)]
     unit = Unit(
         name="report",
-        entry="espnet2.evaluation.report:write_report",
+        entry="espnet2.evaluation.report.stage:write_report",
         kwargs={
             "recipe": recipe, "exp": args.exp, "dump": args.dump, "ssl": ssl,
             "out": args.out, "command": shlex.join(words), "config": to_dict(config),

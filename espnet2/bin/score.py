@@ -16,7 +16,7 @@ from pathlib import Path
 
 from espnet2.evaluation.cells import Cell, find_cells, parse_cell
 from espnet2.evaluation.references import reference_files, scored_splits
-from espnet2.evaluation.report_config import ReportConfig
+from espnet2.evaluation.report.config import ReportConfig
 from espnet2.evaluation.score_config import ScoreConfig
 from espnet2.train.cells import FinetuneConfig, cells, finetune_config
 from espnet2.utils.cli import SOME_FAILED, positive, run_main, step_parser

@@ -9,8 +9,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from espnet2.evaluation.report_blocks import Table, Value, table_markdown
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.blocks import Table, Value, table_markdown
+from espnet2.evaluation.report.rows import (
     METRIC_TITLES,
     TASK_TITLES,
     is_accuracy,

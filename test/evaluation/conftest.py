@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from espnet2.evaluation.metrics import score_utterance, split_metrics
-from espnet2.evaluation.report import write_report
-from espnet2.evaluation.report_config import ReportConfig
+from espnet2.evaluation.report.config import ReportConfig
+from espnet2.evaluation.report.stage import write_report
 from espnet2.evaluation.summary import summarise
 from espnet2.utils.files import write_json, write_text
 

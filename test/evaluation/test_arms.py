@@ -4,10 +4,10 @@ import pytest
 
 from espnet2.bin.compare_arms import main
 from espnet2.evaluation.arms import arms_of, comparison, difference, values_of
-from espnet2.evaluation.report_blocks import table_markdown
-from espnet2.evaluation.report_corrupted import corrupted_tables
-from espnet2.evaluation.report_inputs import input_files, read_inputs
-from espnet2.evaluation.report_results import results_section
+from espnet2.evaluation.report.blocks import table_markdown
+from espnet2.evaluation.report.corrupted import corrupted_tables
+from espnet2.evaluation.report.inputs import input_files, read_inputs
+from espnet2.evaluation.report.results import results_section
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json
 

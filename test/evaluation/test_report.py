@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 import pytest
 
 from espnet2.bin.report import main
-from espnet2.evaluation.report import write_report
-from espnet2.evaluation.report_blocks import Table, Value, table_html, table_markdown
-from espnet2.evaluation.report_config import ReportConfig
-from espnet2.evaluation.report_figures import bars, confusion
-from espnet2.evaluation.report_inputs import read_inputs, read_stage_times
-from espnet2.evaluation.report_rows import gain, kind_of, ordered
-from espnet2.evaluation.report_svg import SERIES
+from espnet2.evaluation.report.blocks import Table, Value, table_html, table_markdown
+from espnet2.evaluation.report.config import ReportConfig
+from espnet2.evaluation.report.figures import bars, confusion
+from espnet2.evaluation.report.inputs import read_inputs, read_stage_times
+from espnet2.evaluation.report.rows import gain, kind_of, ordered
+from espnet2.evaluation.report.stage import write_report
+from espnet2.evaluation.report.svg import SERIES
 from espnet2.evaluation.superb_table import superb_tables
 from espnet2.utils.errors import DataError
 

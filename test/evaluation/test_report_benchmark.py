@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from espnet2.bin.report import main, trained_here
-from espnet2.evaluation.report import write_report
-from espnet2.evaluation.report_config import ReportConfig
-from espnet2.evaluation.report_inputs import read_commands, read_hours, read_inputs
-from espnet2.evaluation.report_languages import most_confused
-from espnet2.evaluation.report_mono import mono_marks
-from espnet2.evaluation.report_scatter import Spot, scatter
-from espnet2.evaluation.report_superb import difference
-from espnet2.evaluation.report_svg import SERIES
+from espnet2.evaluation.report.config import ReportConfig
+from espnet2.evaluation.report.inputs import read_commands, read_hours, read_inputs
+from espnet2.evaluation.report.languages import most_confused
+from espnet2.evaluation.report.mono import mono_marks
+from espnet2.evaluation.report.scatter import Spot, scatter
+from espnet2.evaluation.report.stage import write_report
+from espnet2.evaluation.report.superb import difference
+from espnet2.evaluation.report.svg import SERIES
 from espnet2.utils.errors import ConfigError, DataError
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Code,
     Details,
@@ -13,10 +13,10 @@ from espnet2.evaluation.report_blocks import (
     Text,
     section,
 )
-from espnet2.evaluation.report_figures import Curve, bars, curves
-from espnet2.evaluation.report_inputs import ReportInputs, Rows
-from espnet2.evaluation.report_rows import percent_points
-from espnet2.evaluation.report_svg import MUTED, SERIES
+from espnet2.evaluation.report.figures import Curve, bars, curves
+from espnet2.evaluation.report.inputs import ReportInputs, Rows
+from espnet2.evaluation.report.rows import percent_points
+from espnet2.evaluation.report.svg import MUTED, SERIES
 
 UNMASKED_NOTE = (
     "This configuration also puts a loss on unmasked frames. XEUS trains on masked frames only; "

@@ -5,7 +5,7 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Details,
     Figure,
@@ -14,10 +14,10 @@ from espnet2.evaluation.report_blocks import (
     Table,
     section,
 )
-from espnet2.evaluation.report_inputs import ReportInputs
-from espnet2.evaluation.report_languages import Cell, by_language, chosen_cells
-from espnet2.evaluation.report_rows import TASK_TITLES, asr_tasks_of, palette
-from espnet2.evaluation.report_scatter import Spot, scatter
+from espnet2.evaluation.report.inputs import ReportInputs
+from espnet2.evaluation.report.languages import Cell, by_language, chosen_cells
+from espnet2.evaluation.report.rows import TASK_TITLES, asr_tasks_of, palette
+from espnet2.evaluation.report.scatter import Spot, scatter
 
 FEWEST = 5  # languages, below which a rank correlation says nothing
 Hours = dict[str, float]

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from espnet2.evaluation.report_blocks import Value
-from espnet2.evaluation.report_svg import SERIES
+from espnet2.evaluation.report.blocks import Value
+from espnet2.evaluation.report.svg import SERIES
 from espnet2.evaluation.superb import higher_is_better
 
 METRIC_TITLES = {

@@ -4,31 +4,31 @@ from pathlib import Path
 from typing import Any
 
 from espnet2.evaluation.golden import TRACKS
-from espnet2.evaluation.report_blocks import Section, section_markdown
-from espnet2.evaluation.report_config import ReportConfig
-from espnet2.evaluation.report_cost import cost_section
-from espnet2.evaluation.report_failed import (
+from espnet2.evaluation.report.blocks import Section, section_markdown
+from espnet2.evaluation.report.config import ReportConfig
+from espnet2.evaluation.report.cost import cost_section
+from espnet2.evaluation.report.failed import (
     failed_cells,
     failed_notes,
     failed_section,
     table_marks,
 )
-from espnet2.evaluation.report_head import report_head
-from espnet2.evaluation.report_hours import hours_section
-from espnet2.evaluation.report_inputs import ReportInputs, read_inputs
-from espnet2.evaluation.report_languages import confusion_section, languages_section
-from espnet2.evaluation.report_mono import mono_marks, mono_section
-from espnet2.evaluation.report_page import Head, page_html
-from espnet2.evaluation.report_probe import probe_section
-from espnet2.evaluation.report_results import gains_section, results_section
-from espnet2.evaluation.report_run import (
+from espnet2.evaluation.report.head import report_head
+from espnet2.evaluation.report.hours import hours_section
+from espnet2.evaluation.report.inputs import ReportInputs, read_inputs
+from espnet2.evaluation.report.languages import confusion_section, languages_section
+from espnet2.evaluation.report.mono import mono_marks, mono_section
+from espnet2.evaluation.report.page import Head, page_html
+from espnet2.evaluation.report.probe import probe_section
+from espnet2.evaluation.report.results import gains_section, results_section
+from espnet2.evaluation.report.run import (
     data_section,
     labels_section,
     pretraining_section,
     reproduce_section,
 )
-from espnet2.evaluation.report_superb import paper_section
-from espnet2.evaluation.report_superb2 import superb2_section
+from espnet2.evaluation.report.superb import paper_section
+from espnet2.evaluation.report.superb2 import superb2_section
 from espnet2.evaluation.superb_table import superb_tables
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json, write_text

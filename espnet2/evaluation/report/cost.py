@@ -5,7 +5,7 @@ from typing import Any
 
 from espnet2.asr.config import task_kind
 from espnet2.evaluation.cost import gpu_count, step_seconds
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Details,
     Figure,
@@ -15,10 +15,10 @@ from espnet2.evaluation.report_blocks import (
     Text,
     section,
 )
-from espnet2.evaluation.report_figures import bars, number
-from espnet2.evaluation.report_inputs import ReportInputs, StageTime, cell_name
-from espnet2.evaluation.report_rows import TASK_ORDER
-from espnet2.evaluation.report_svg import SERIES
+from espnet2.evaluation.report.figures import bars, number
+from espnet2.evaluation.report.inputs import ReportInputs, StageTime, cell_name
+from espnet2.evaluation.report.rows import TASK_ORDER
+from espnet2.evaluation.report.svg import SERIES
 
 Cell = dict[str, Any]
 Group = tuple[str, str, str]  # encoder, kind of task, track

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Details,
     Figure,
@@ -12,11 +12,11 @@ from espnet2.evaluation.report_blocks import (
     Table,
     section,
 )
-from espnet2.evaluation.report_figures import SMALL_PX, Curve, curves, layer_shares
-from espnet2.evaluation.report_inputs import ReportInputs, cell_name
-from espnet2.evaluation.report_languages import Cell, chosen_cells
-from espnet2.evaluation.report_mono import mono_cells
-from espnet2.evaluation.report_rows import TASK_TITLES, ordered, palette, tasks_of
+from espnet2.evaluation.report.figures import SMALL_PX, Curve, curves, layer_shares
+from espnet2.evaluation.report.inputs import ReportInputs, cell_name
+from espnet2.evaluation.report.languages import Cell, chosen_cells
+from espnet2.evaluation.report.mono import mono_cells
+from espnet2.evaluation.report.rows import TASK_TITLES, ordered, palette, tasks_of
 
 Shares = dict[tuple[str, str], dict[str, list[float]]]
 """(task, track) -> encoder -> share of each layer."""

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from espnet2.evaluation.report_svg import (
+from espnet2.evaluation.report.svg import (
     GRID,
     INK,
     MUTED,

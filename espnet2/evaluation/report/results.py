@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Details,
     Figure,
@@ -13,9 +13,9 @@ from espnet2.evaluation.report_blocks import (
     Value,
     section,
 )
-from espnet2.evaluation.report_corrupted import corrupted_tables
-from espnet2.evaluation.report_figures import Dot, dots
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.corrupted import corrupted_tables
+from espnet2.evaluation.report.figures import Dot, dots
+from espnet2.evaluation.report.rows import (
     TASK_TITLES,
     best_mean,
     figure,

@@ -8,7 +8,7 @@ from typing import Any
 from espnet2.asr.config import task_kind
 from espnet2.evaluation.cells import parse_cell
 from espnet2.evaluation.golden import TASKS
-from espnet2.evaluation.report_blocks import Block, Section, Table, Text, section
+from espnet2.evaluation.report.blocks import Block, Section, Table, Text, section
 
 Group = tuple[str, str, str]  # encoder, kind of task, track
 

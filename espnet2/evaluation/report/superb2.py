@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from espnet2.evaluation.report_blocks import Block, Section, Table, Text, Value, section
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.blocks import Block, Section, Table, Text, Value, section
+from espnet2.evaluation.report.rows import (
     TASK_TITLES,
     best_mean,
     figure,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from espnet2.evaluation.golden import METRICS, SETS
-from espnet2.evaluation.report_blocks import Block, Details, Section, Table, Text, Value, section
-from espnet2.evaluation.report_rows import ordered
+from espnet2.evaluation.report.blocks import Block, Details, Section, Table, Text, Value, section
+from espnet2.evaluation.report.rows import ordered
 from espnet2.evaluation.superb import higher_is_better
 
 COMPARED = "XEUS"

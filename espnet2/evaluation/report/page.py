@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from espnet2.evaluation.report_blocks import Section, section_html
-from espnet2.evaluation.report_style import CSS
-from espnet2.evaluation.report_svg import escape
+from espnet2.evaluation.report.blocks import Section, section_html
+from espnet2.evaluation.report.style import CSS
+from espnet2.evaluation.report.svg import escape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from espnet2.evaluation.report_svg import escape
+from espnet2.evaluation.report.svg import escape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Figure:
     """One picture with its title."""
 
     svg: str
-    """Drawn by ``report_figures``; says in its own words what it shows."""
+    """Drawn by ``figures.py``; says in its own words what it shows."""
 
     title: str
     note: str = ""

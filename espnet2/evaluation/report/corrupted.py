@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from espnet2.evaluation.report_blocks import Table, Value
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.blocks import Table, Value
+from espnet2.evaluation.report.rows import (
     TASK_TITLES,
     best_mean,
     figure,

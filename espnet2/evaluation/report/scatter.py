@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from espnet2.evaluation.report_svg import INK, MUTED, PAPER, blank, styled, to_svg
+from espnet2.evaluation.report.svg import INK, MUTED, PAPER, blank, styled, to_svg
 
 ALL_NAMED = 40  # so many dots fit with a name each; of more, the ends of the error axis are named
 NAMED_ENDS = 8

@@ -3,9 +3,9 @@
 from typing import Any
 
 from espnet2.evaluation.golden import METRICS
-from espnet2.evaluation.report_inputs import ReportInputs
-from espnet2.evaluation.report_page import Head, Tile
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.inputs import ReportInputs
+from espnet2.evaluation.report.page import Head, Tile
+from espnet2.evaluation.report.rows import (
     METRIC_TITLES,
     gain,
     has_unseen_voices,
@@ -15,8 +15,8 @@ from espnet2.evaluation.report_rows import (
     of_task,
     tasks_of,
 )
-from espnet2.evaluation.report_run import last
-from espnet2.evaluation.report_superb import COMPARED
+from espnet2.evaluation.report.run import last
+from espnet2.evaluation.report.superb import COMPARED
 
 Rows = list[dict[str, Any]]
 SPOKEN = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from espnet2.asr.config import mono_parts, mono_task, task_kind
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Details,
     Section,
@@ -12,9 +12,9 @@ from espnet2.evaluation.report_blocks import (
     Value,
     section,
 )
-from espnet2.evaluation.report_inputs import ReportInputs
-from espnet2.evaluation.report_languages import Cell
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.inputs import ReportInputs
+from espnet2.evaluation.report.languages import Cell
+from espnet2.evaluation.report.rows import (
     TASK_TITLES,
     best_mean,
     figure,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from espnet2.evaluation.metrics import NO_LANGUAGE
-from espnet2.evaluation.report_blocks import (
+from espnet2.evaluation.report.blocks import (
     Block,
     Details,
     Figure,
@@ -12,13 +12,13 @@ from espnet2.evaluation.report_blocks import (
     Table,
     section,
 )
-from espnet2.evaluation.report_figures import (
+from espnet2.evaluation.report.figures import (
     Dot,
     confusion,
     dots,
 )
-from espnet2.evaluation.report_inputs import ReportInputs
-from espnet2.evaluation.report_rows import (
+from espnet2.evaluation.report.inputs import ReportInputs
+from espnet2.evaluation.report.rows import (
     TASK_TITLES,
     asr_tasks_of,
     has_unseen_voices,
