@@ -6,7 +6,7 @@ import torch
 from tiny_asr import make_export, tone
 
 from espnet2.asr.config import EncoderSpec
-from espnet2.asr.encoders import build_encoder
+from espnet2.asr.encoders import build_encoder, encoder_files
 from espnet2.data.frames import num_frames
 from espnet2.utils.errors import ConfigError
 
@@ -83,3 +83,20 @@ def test_an_export_without_a_checkpoint_is_refused(tmp_path, export):
     (tmp_path / "config.yaml").write_bytes((export / "config.yaml").read_bytes())
     with pytest.raises(ConfigError, match="holds none of xeus_checkpoint_new.pth"):
         build(tmp_path, "export")
+
+
+def test_a_released_checkpoint_is_the_encoder_that_its_file_holds(export, tmp_path):
+    path = export / "xeus_checkpoint_old.pth"
+    spec = EncoderSpec(kind="checkpoint", path=path)
+    wave = tone("UN DEUX")
+    [features] = build_encoder(spec, None, "cpu", "float32").features([wave])
+    assert torch.equal(features, build(export, "export").features([wave])[0])
+    assert encoder_files(spec, None) == [export / "config.yaml", path]
+    with pytest.raises(ConfigError, match="kind checkpoint: .*none.pth: no such file"):
+        build_encoder(EncoderSpec(kind="checkpoint", path=tmp_path / "none.pth"), None, "cpu", "")
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "hf"])
+def test_an_encoder_of_its_own_file_or_folder_must_name_it(kind):
+    with pytest.raises(ConfigError, match=f"of kind {kind} needs path"):
+        EncoderSpec(kind=kind)

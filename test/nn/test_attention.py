@@ -91,3 +91,13 @@ def test_training_on_a_cpu_keeps_no_matrix_of_frames_by_frames():
         layer(x, None)
     square = [t.dtype for t in kept if t.shape[-2:] == (31, 31)]
     assert square == [torch.bool]
+
+
+def test_layers_put_in_place_of_linear_ones_are_called():
+    layer, x = SelfAttention(8, 2), torch.randn(2, 5, 8)
+    plain = layer(x, None)
+    layer.linear_v = torch.nn.Sequential(layer.linear_v)  # as adapters do, with their own on top
+    torch.testing.assert_close(layer(x, None), plain)
+    with torch.no_grad():
+        layer.linear_v.append(torch.nn.Linear(8, 8))
+        assert not torch.allclose(layer(x, None), plain, atol=1e-3)

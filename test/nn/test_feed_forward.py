@@ -70,3 +70,12 @@ def test_training_keeps_one_wide_tensor_and_a_byte_a_value():
         layer(x)
     wide = [t.dtype for t in kept if t.shape == (3, 600)]
     assert sorted(map(str, wide)) == ["torch.bool", "torch.float32"]
+
+
+def test_a_layer_put_in_place_of_a_linear_one_is_called():
+    layer, x = FeedForward(4, 8, 0.0), torch.randn(2, 3, 4)
+    plain = layer(x)
+    layer.w_2 = torch.nn.Sequential(layer.w_2)  # as adapters do, with their own on top
+    torch.testing.assert_close(layer(x), plain)
+    layer.w_2.append(torch.nn.Tanh())
+    torch.testing.assert_close(layer(x), plain.tanh())

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from espnet2.train.config import OptimConfig
-from espnet2.train.optim import build_optimizer, clipped_step
+from espnet2.train.optim import build_optimizer, clipped_step, set_learning_rate
+from espnet2.train.schedulers import WarmupLR
 
 
 def two_weights(gradients=((3.0, 4.0), (12.0,))):
@@ -54,3 +55,16 @@ def test_frozen_parameters_are_left_out():
     weights[1].requires_grad_(False)
     optimizer = build_optimizer(weights, "adamw", OptimConfig())
     assert optimizer.param_groups[0]["params"] == [weights[0]]
+
+
+def test_a_group_keeps_its_share_of_the_learning_rate_through_a_schedule():
+    fast, slow = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    groups = [{"params": [fast]}, {"params": [slow], "lr": 0.01}]
+    optimizer = build_optimizer(groups, "adam", OptimConfig(lr=0.1))
+    schedule = WarmupLR(warmup_steps=10)
+    assert set_learning_rate(optimizer, 0.1, schedule, 4) == pytest.approx(0.05)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.005])
+    fast.grad, slow.grad = torch.ones(1), None  # one that does not learn yet
+    clipped_step(optimizer, torch.tensor(1.0), 0.0)
+    assert fast.item() == pytest.approx(-0.05, rel=1e-3)
+    assert slow.item() == 0
