@@ -1,7 +1,5 @@
 """Stage 10 on ML-SUPERB 2.0's Parquet files, and what the settings of the data may be."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +14,6 @@ from espnet2.data.superb_sets import DROPPED, read_table
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import read_json
 
-ROOT = Path(__file__).parents[2]
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
