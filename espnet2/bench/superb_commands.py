@@ -56,6 +56,7 @@ def our_config(audio: ProbeSet, way: Way) -> FinetuneConfig:
             "optim_conf": {"weight_decay": WEIGHT_DECAY}, "grad_clip": GRAD_CLIP,
             "train_dtype": "float32", "num_workers": 1, "log_interval_steps": 1,
             "valid_interval_steps": NEVER, "save_interval_steps": NEVER,
+            "watchdog_s": float(NEVER),  # who waits for its turn makes no step
         },
     }  # fmt: skip
     return finetune_config(section, "bench superb")

@@ -115,6 +115,7 @@ def test_both_sides_train_the_probe_alike(audio, way):
     assert peer["train_dtype"] == ours.train_dtype == "float32"
     assert peer["log_interval"] == ours.accum_grad * ours.log_interval_steps
     assert peer["num_workers"] == ours.num_workers == 1
+    assert ours.watchdog_s > 24 * 3600  # the other sides' turns take as long as they take
     assert cell.probe == TINY.probe
     assert peer["encoder_conf"]["output_size"] == TINY.probe.output_size
 
