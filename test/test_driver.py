@@ -153,7 +153,7 @@ def test_it_works_from_any_directory_and_under_a_path_with_spaces(tmp_path):
 def test_what_was_called_is_noted_once_a_call_and_never_in_a_dry_run(tmp_path):
     recipe = tmp_path / "recipe.sh"
     recipe.write_text(
-        f"source {ROOT}/utils/recipe.sh\noptions+=(name)\nstages=(one)\n"
+        f"source '{ROOT}/utils/recipe.sh'\noptions+=(name)\nstages=(one)\n"
         'stage_one() { true; }\ntimes=exp/times.tsv\nparse_options "$@"\nrun_stages\n'
     )
     for options in (["--dry_run"], ["--name", f"{ROOT}/a b"], ["--stage=1"]):
