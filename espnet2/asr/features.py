@@ -62,12 +62,12 @@ def write_features(
 
     Audio that cannot be read, or is shorter than one frame, has no frames and a row of dropped.tsv.
     """
-    utterances, lengths = measured(data_dir, out)
+    utterances, lengths, content = measured(data_dir, out)
     settings = {
         "encoder": to_dict(encoder),
         "config": to_dict(config),
         "weights": [sha256_file(path) for path in encoder_files(encoder, export)],
-        "audio": sha256_text(f"{sha256_file(data_dir / 'wav.scp')} {lengths.tolist()}"),
+        "audio": sha256_text(f"{content} {lengths.tolist()}"),
     }
     forget_other_chunks(out, settings, data_dir)
     built = build_encoder(encoder, export, device, config.amp)

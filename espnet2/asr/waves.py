@@ -3,6 +3,7 @@
 Shapes: S samples of an utterance, N values of what an encoder takes of it.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,16 +53,19 @@ class Waves:
         return read_wave(self.utterances[row])
 
 
-def measured(data_dir: Path, out: Path) -> tuple[list[Utterance], np.ndarray]:
-    """Utterances of a directory and their samples at 16 kHz; unreadable ones have none.
+def measured(data_dir: Path, out: Path) -> tuple[list[Utterance], np.ndarray, str]:
+    """Utterances of a directory, how many samples at 16 kHz each has, and a digest of all samples.
 
-    Audio that cannot be read, or is shorter than one frame, has a row of dropped.tsv in ``out``.
+    Audio that cannot be read has none; it, and what is shorter than one frame, has a row of
+    dropped.tsv in ``out``.
     """
     utterances = read_kaldi(data_dir)
-    lengths, dropped = [], []
+    lengths, dropped, digest = [], [], hashlib.sha256()
     for utterance in utterances:
         try:
-            lengths.append(len(read_wave(utterance)))
+            wave = read_wave(utterance)
+            lengths.append(len(wave))
+            digest.update(wave)
         except (DataError, OSError) as error:
             lengths.append(0)
             reason, detail = "unreadable audio", str(error)
@@ -70,7 +74,7 @@ def measured(data_dir: Path, out: Path) -> tuple[list[Utterance], np.ndarray]:
         if not num_frames(lengths[-1]):
             dropped.append(Dropped(utt_id=utterance.utt_id, reason=reason, detail=detail))
     write_dropped(out / "dropped.tsv", dropped)
-    return utterances, np.array(lengths, dtype=np.int64)
+    return utterances, np.array(lengths, dtype=np.int64), digest.hexdigest()
 
 
 def read_wave(utterance: Utterance) -> np.ndarray:

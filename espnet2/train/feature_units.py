@@ -53,11 +53,17 @@ def feature_units(config: FinetuneConfig, places: Places) -> tuple[list[Unit], l
 
 def content_of(data_dir: Path) -> tuple[str, ...]:
     """What decides whether two splits have the same features."""
-    files = [data_dir / name for name in ("wav.scp", "utt2dur")]
+    files = audio_tables(data_dir)
     missing = [path for path in files if not path.is_file()]
     if missing:
         raise ConfigError(f"{missing[0]} is missing; run stage 10 (superb_data) first")
     return tuple(content_hash(path) for path in files)
+
+
+def audio_tables(data_dir: Path) -> list[Path]:
+    """The tables that say what is heard: which recordings, and which parts of them."""
+    segments = data_dir / "segments"
+    return [data_dir / "wav.scp", data_dir / "utt2dur", *([segments] if segments.is_file() else [])]
 
 
 def computed_unit(
@@ -75,7 +81,7 @@ def computed_unit(
             "out": out,
         },
         marker=out / ".features.done",
-        inputs=[data_dir / "wav.scp", data_dir / "utt2dur", *deciding_files(spec, export)],
+        inputs=[*audio_tables(data_dir), *deciding_files(spec, export)],
         options={
             "encoder": to_dict(spec), "config": features,
             "audio": audio_listing(data_dir),

@@ -87,6 +87,20 @@ def test_chunks_of_audio_that_was_replaced_are_not_reused(tmp_path):
     assert (tmp_path / "features/features.json").read_bytes() != before
 
 
+def test_the_record_of_features_that_are_not_stored_follows_the_audio_and_not_its_times(tmp_path):
+    ids, never = make_split(tmp_path / "data", per_language=1), FeatureConfig(keep="never")
+    wav, record = tmp_path / "data/wav" / f"{ids[0]}.wav", tmp_path / "features/features.json"
+    write(tmp_path, never)
+    before = record.read_bytes()
+    os.utime(wav, ns=(0, 0))
+    write(tmp_path, never)
+    assert record.read_bytes() == before
+    audio, rate_hz = soundfile.read(wav)
+    soundfile.write(wav, audio[::-1], rate_hz)  # as long as it was
+    write(tmp_path, never)
+    assert record.read_bytes() != before
+
+
 def test_a_full_disk_is_an_error_that_names_the_chunk(tmp_path, monkeypatch):
     make_split(tmp_path / "data", per_language=2)
 

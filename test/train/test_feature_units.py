@@ -13,6 +13,7 @@ from espnet2.train.cells import finetune_config
 from espnet2.train.feature_units import Places, deciding_files, export_of, feature_units
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import read_json
+from espnet2.utils.units import fingerprint
 from espnet2.utils.work import call
 
 # The builder of tiny data belongs to the tests of espnet2.asr.
@@ -57,6 +58,19 @@ def test_lists_that_are_the_same_in_both_tracks_are_encoded_once(places):
         "10min_train", "1h_train", "10min_dev", "10min_test",
     ]  # fmt: skip
     assert [unit.name.removeprefix("features_fbank_") for unit in shared] == ["1h_dev", "1h_test"]
+
+
+def test_parts_of_recordings_that_moved_are_other_features(places):
+    folders = [places.data / track / "dev" for track in ("10min", "1h")]
+    for folder, start in zip(folders, (0.0, 0.5), strict=True):
+        (folder / "segments").write_text(f"a rec {start} {start + 1}\n")
+    computed, shared = feature_units(CONFIG, places)
+    assert [unit.name for unit in shared] == ["features_fbank_1h_test"]
+    before = [fingerprint(unit) for unit in computed]
+    (folders[0] / "segments").write_text("a rec 0.25 1.25\n")
+    after = [fingerprint(unit) for unit in feature_units(CONFIG, places)[0]]
+    changed = [u.name for u, old, new in zip(computed, before, after, strict=True) if old != new]
+    assert changed == ["features_fbank_10min_dev"]
 
 
 def test_links_are_read_as_the_features_they_share(places):
