@@ -108,7 +108,7 @@ def start(place, stage, nj, *options, **environment):
     command = [
         str(ROOT / "egs2/TEMPLATE/ssl1/ssl.sh"),
         "--recipe_dir", str(place), "--conf", str(place / "tiny.yaml"),
-        "--corpora", str(place / "corpora.yaml"), "--superb_root", str(place / "superb"),
+        "--corpora", str(place / "corpora.yaml"), "--data", str(place / "superb"),
         "--stage", str(stage), "--stop_stage", str(stage), "--nj", str(nj), *options,
     ]  # fmt: skip
     return subprocess.Popen(
