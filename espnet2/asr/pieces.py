@@ -62,7 +62,7 @@ class Pieces:
             part.write_bytes(self.model)
 
     def split(self, text: str) -> list[str]:
-        """Pieces of a transcript; a character never seen is a piece of its own."""
+        """Pieces of a transcript; characters never seen that stand together are one piece."""
         return self.processor.encode(text, out_type=str)
 
 

@@ -20,7 +20,7 @@ class Cell:
     """One trained, or untrained, probe."""
 
     encoder: str
-    """Name of the frozen encoder: the folder above the cell's."""
+    """Name of the encoder: the folder above the cell's."""
 
     task: str
     """multi, lid, joint or mono-<iso>-<corpus>."""

@@ -79,6 +79,7 @@ def test_pieces_of_words_are_tokens_and_decode_to_the_text(size):
     assert len(vocabulary.encode("LE CHAT")) < 7
     assert vocabulary.unseen("[eng] LE \u0416") == ["[eng]", "\u0416"]
     assert 1 in vocabulary.encode("\u0416")
+    assert vocabulary.unseen("\u0416\u0428") == ["\u0416\u0428"]
 
 
 def test_the_pieces_of_the_same_text_are_the_same():
