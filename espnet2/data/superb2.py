@@ -28,7 +28,7 @@ EXPECTED = {"org_jpn": "jpn", "lga": "lug", "ory": "ori", "arb": "ara"}
 NORWEGIAN = ("nno", "nob", "nor")  # left out of the challenge, but for its dialects
 IN_IDS = re.compile(r"ms_speech_([a-z]{3})_")  # varieties whose language the id tells
 TAG = re.compile(r"^\[[^\]]*\]\s*")
-NAME = re.compile(r"(?P<split>[a-z_]+?)(?:-\d+-of-\d+)?\.parquet$")
+NAME = re.compile(r"(?P<split>[a-z_]+?)(?:-\d+-of-\d+(?:-[0-9a-f]+)?)?\.parquet$")
 PREFIX = re.compile(r"^(.+?)_[a-z]{3}_")
 
 

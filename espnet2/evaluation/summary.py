@@ -140,12 +140,15 @@ def seed_summary(tests: list[dict[str, Any]], metric: str) -> dict[str, Any]:
 
 
 def choose_lr(by_lr: dict[str, list[dict[str, Any]]], metric: str) -> str:
-    """The learning rate with the best mean dev score; ties go to the smaller one."""
+    """The learning rate with the best mean dev score; ties go to the smaller one.
+
+    Rates of which a seed failed come after those with all: the seed that survived proves little.
+    """
     sign = -1 if metric.startswith("lid") else 1
 
-    def rank(lr: str) -> tuple[bool, float, float]:
+    def rank(lr: str) -> tuple[bool, int, float, float]:
         value = dev_mean(by_lr[lr], metric)
-        return (value is None, sign * (value or 0.0), float(lr))
+        return (value is None, -len(by_lr[lr]), sign * (value or 0.0), float(lr))
 
     return min(by_lr, key=rank)
 

@@ -112,6 +112,12 @@ def test_languages_are_spelled_as_the_challenge_expects_them(tmp_path, release):
     assert [row.language for row in rows["test_dialect"]] == ["guj", "jpn", "lug", "nob"]
 
 
+def test_files_with_a_hash_in_their_names_are_found_too(tmp_path):
+    for split in ("train", "dev", "dev_dialect"):
+        (tmp_path / f"{split}-00000-of-00002-0a1b2c3d4e5f6789.parquet").touch()
+    assert list(parquet_files(tmp_path).values()) == ["dev", "dev_dialect", "train"]
+
+
 def test_a_row_that_stands_in_two_files_counts_once(release, tmp_path):
     for split in ("train", "dev", "dev_dialect"):
         path = release / f"data/{split}-00000-of-00001.parquet"

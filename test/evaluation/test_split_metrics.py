@@ -115,6 +115,11 @@ def test_accuracies_choose_the_larger_dev_score():
     assert choose_lr(by_lr, "lid") == "1e-4"
 
 
+def test_a_learning_rate_of_which_a_seed_failed_is_not_preferred():
+    one, both = [{"dev": {"cer_normal": 19.9}}], [{"dev": {"cer_normal": 21.0}}] * 2
+    assert choose_lr({"1e-4": both, "4e-4": one}, "cer_normal") == "1e-4"
+
+
 def test_cells_are_found_by_their_names(tmp_path):
     (tmp_path / "fbank" / "joint_1h_lr4e-5_seed2").mkdir(parents=True)
     (tmp_path / "fbank" / "features").mkdir()
