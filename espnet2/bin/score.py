@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     scored = [cell for cell in units if cell not in unscored]
     log(
         f"in: {len(found)} cells -> out: {len(scored)} scored; without a model {len(lost)}, "
-        f"scoring failed {len(unscored)}"
+        f"not scored {len(unscored)}"
     )
     if not scored:
         return 1
