@@ -20,7 +20,7 @@ fail() { printf '%s: error: %s\n' "${program}" "$1" >&2; exit 1; }
 usage_error() { printf '%s: %s; see --help\n' "${program}" "$1" >&2; exit 2; }
 
 # The comment block at the top of the calling script is its help text.
-show_help() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
+show_help() { awk 'NR > 1 && (!/^#/ || /^# shellcheck/) { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
 
 # is_one_of WORD LIST...
 is_one_of() {
