@@ -13,7 +13,10 @@ from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_text
 
 BLANK, UNKNOWN, SPACE = "<blank>", "<unk>", "<space>"
-LANGUAGE = re.compile(r"^\[([a-z0-9_-]+)\](?: |$)")
+# "eng" and, of one odd corpus, "org_jpn", which ML-SUPERB's own scorer reads too; "pt-br" of data
+# whose languages have other codes. Never "12": ML-SUPERB 2.0 has brackets in its texts.
+CODE = r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*"
+LANGUAGE = re.compile(rf"^\[({CODE})\](?: |$)")
 HEADER = "# tokens: "  # first line of a vocabulary.txt of anything but characters
 
 

@@ -1,17 +1,16 @@
 """Reading what a probe said: the language tag in front and the units that count.
 
-A target is ``[iso] TEXT`` (joint), ``[iso]`` (lid) or ``TEXT`` (multi, mono). Stage 10 removes
-brackets from transcripts and upper-cases them, so a lower-case tag in brackets is never part of a
+A target is ``[iso] TEXT`` (joint), ``[iso]`` (lid) or ``TEXT`` (multi, mono). Stage 10 upper-cases
+transcripts, so a lower-case tag in brackets is never part of a
 text. What only looks like a tag (``[``, ``[da``, ``[]``, ``[DAN]``) is text, and wrong text.
 """
 
 import re
 
 from espnet2.asr.config import Units
+from espnet2.asr.vocabulary import CODE
 
-# "[eng]" and, of one odd corpus, "[org_jpn]", which ML-SUPERB's own scorer reads too; "[pt-br]" of
-# data whose languages have other codes.
-LANGUAGE_TAG = re.compile(r"\[([a-z0-9]+(?:[_-][a-z0-9]+)*)\]")
+LANGUAGE_TAG = re.compile(rf"\[({CODE})\]")
 
 # The vocabulary's name for an unseen character is one wrong character, not five.
 UNKNOWN, WRONG_CHARACTER = "<unk>", "\N{REPLACEMENT CHARACTER}"

@@ -106,6 +106,7 @@ def test_a_leading_tag_is_cut_off_and_a_later_one_is_text():
     assert leading_language(" [dan] HEJ [swe]") == ("dan", "HEJ [swe]")
     assert leading_language("HEJ [swe]") == (None, "HEJ [swe]")
     assert leading_language("[xx") == (None, "[xx")
+    assert leading_language("[12] HEJ") == (None, "[12] HEJ")  # as ML-SUPERB 2.0 writes
 
 
 def test_hypotheses_survive_writing_and_reading(tmp_path):
