@@ -38,7 +38,7 @@ from espnet2.bench.train_espnet import (
     speed_row,
     wait_row,
 )
-from espnet2.bench.train_sides import Run, Turn
+from espnet2.bench.train_sides import Run, Turn, starved_note
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.logs import log
@@ -191,9 +191,4 @@ def notes(audio: ProbeSet, rounds: Rounds, peer: str) -> Iterator[str]:
         "loader shares with nobody; mapped features count. Making features: the whole command, its "
         "start included; they serve every epoch and cell."
     )
-    turns = [turn for each in rounds for turn in each.values()]
-    wall_s, cpu_s = (sum(getattr(turn, key) for turn in turns) for key in ("seconds", "cpu_s"))
-    yield (
-        f"The training processes had no processor for {max(0.0, 1 - cpu_s / wall_s):.0%} of the "
-        "time; above a few per cent the machine was busy, and the figures are worth less."
-    )
+    yield starved_note(rounds)

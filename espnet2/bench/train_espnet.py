@@ -27,7 +27,7 @@ from espnet2.bench.train_data import (
     our_section,
     peer_command,
 )
-from espnet2.bench.train_sides import Memory, Run, Turn
+from espnet2.bench.train_sides import Memory, Run, Turn, starved_note
 from espnet2.data.augment import MixConfig
 from espnet2.ssl.config import SSLModelConfig, model_keys
 from espnet2.ssl.factory import build_model
@@ -214,9 +214,4 @@ def notes(audio: TrainSet, rounds: Rounds, peer: str, is_augmented: bool) -> Ite
         "loader and launcher share with nobody, then all resident sizes added up, in which the "
         "libraries of a forked loader count again."
     )
-    turns = [turn for each in rounds for turn in each.values()]
-    wall_s, cpu_s = (sum(getattr(turn, key) for turn in turns) for key in ("seconds", "cpu_s"))
-    yield (
-        f"The training processes had no processor for {max(0.0, 1 - cpu_s / wall_s):.0%} of the "
-        "time; above a few per cent the machine was busy, and the figures are worth less."
-    )
+    yield starved_note(rounds)

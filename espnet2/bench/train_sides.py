@@ -232,3 +232,13 @@ def cpu_seconds(process: int) -> float:
     """Processor time of all threads of a process."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def starved_note(rounds: list[dict[str, Turn]]) -> str:
+    """How much of the timed turns other work on the machine took from the trainers."""
+    turns = [turn for each in rounds for turn in each.values()]
+    wall_s, cpu_s = (sum(getattr(turn, key) for turn in turns) for key in ("seconds", "cpu_s"))
+    return (
+        f"The training processes had no processor for {max(0.0, 1 - cpu_s / wall_s):.0%} of the "
+        "time; above a few per cent the machine was busy, and the figures are worth less."
+    )

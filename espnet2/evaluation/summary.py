@@ -119,14 +119,14 @@ def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str,
         "num_utts": tests[0]["num_utts"],
         "units": picked[0].get("units", "characters"),
         "normalisation": NORMALISATION,
-        "test": test_summary(tests),
+        "test": over_seeds(tests),
         "corrupted": {
-            name: test_summary([score["corrupted"][name] for score in picked]) for name in corrupted
+            name: over_seeds([score["corrupted"][name] for score in picked]) for name in corrupted
         },
     }
 
 
-def test_summary(tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def over_seeds(tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Each metric of one test split over the seeds, those it has."""
     return {
         name: seed_summary(tests, name) for name in SUMMARISED if tests[0].get(name) is not None
