@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "espnet2"
 LAYERS = [
-    "utils", "data", "nn", "ssl", "tokens", "asr", "train", "evaluation", "tasks", "bench", "bin",
+    "utils", "data", "nn", "ssl", "tokens", "asr", "train", "evaluation", "tasks", "hf", "s3prl",
+    "bench", "bin",
 ]  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 BINS = sorted(path.stem for path in (PACKAGE / "bin").glob("*.py") if path.stem != "__init__")
