@@ -25,6 +25,7 @@ setup(
         "safetensors>=0.4",
         "tqdm>=4.65",
     ],
+    entry_points={"console_scripts": ["xeus = espnet2.bin.xeus:main"]},
     extras_require={
         "recipe": [
             "matplotlib>=3.8",
