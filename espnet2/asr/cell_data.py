@@ -96,6 +96,19 @@ class CellData:
         folder = self.data_dir(split)
         return opened, read_examples(folder, opened, self.task, self.corpora, self.units)
 
+    def layer_std(self, features: FeatureStore | Waves) -> list[float] | None:
+        """(L,) of the training split where layers are divided by it, else None.
+
+        Raises:
+            DataError: it was not measured when the features were made.
+        """
+        if self.feature_config.normalise is None:
+            return None
+        if features.layer_std is None:
+            folder = self.features_dir("train")
+            raise DataError(f"{folder} was made without features.normalise; run stage 11 again")
+        return features.layer_std
+
     def collator(
         self, examples: list[Example], features: FeatureStore | Waves, vocabulary: Vocabulary,
         config: BatchConfig,

@@ -164,6 +164,12 @@ class FeatureConfig:
     subtracts it in any case (ESPnet's utterance_mvn); but SpecAugment's zeros are the mean then, as
     in its paper. ESPnet sets raw features to zero and subtracts afterwards: that is False."""
 
+    normalise: Literal["std"] | None = None
+    """std: divide each layer by its standard deviation over the training split before mixing, so
+    that the weights of the sum, not the layers' sizes, say how much of a layer is heard. It is one
+    number a layer, of values less their utterance's mean, measured on a sample when the training
+    split is encoded. None: as they come, as in the benchmark."""
+
     batch_s: float = 40.0
     """Padded seconds of audio in one forward of the encoder."""
 

@@ -23,12 +23,14 @@ class CTCModel(nn.Module):
     """CTC over an encoder's layers; token 0 is the blank."""
 
     def __init__(
-        self, config: ProbeConfig, num_layers: int, input_size: int, num_tokens: int
-    ) -> None:
+        self, config: ProbeConfig, num_layers: int, input_size: int, num_tokens: int,
+        layer_std: list[float] | None = None,
+    ) -> None:  # fmt: skip
+        """``layer_std`` (L,): what the encoder's layers are divided by; None: nothing."""
         super().__init__()
         size = config.output_size
         self.config = config
-        self.mix = LayerMix(num_layers)
+        self.mix = LayerMix(num_layers, layer_std)
         width = config.projection or input_size
         self.projection = nn.Linear(input_size, width) if config.projection else None
         self.subsampling = Conv2dSubsampling2(width, config.conv_channels or size, size)

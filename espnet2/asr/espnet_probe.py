@@ -39,12 +39,23 @@ PARTS = {
 
 
 def espnet_state(model: CTCModel) -> dict[str, Tensor]:
-    """The probe's weights by ESPnet's names, ``<sos/eos>`` added; the encoder is not among them."""
+    """The probe's weights by ESPnet's names, ``<sos/eos>`` added; the encoder is not among them.
+
+    Raises:
+        ConfigError: its layers are divided by their standard deviation, which ESPnet does not do.
+    """
+    refuse_normalised(model.mix.scale is not None)
     channels, state = model.subsampling.conv2.out_channels, {}
     for name, tensor in model.state_dict().items():
         for theirs, part in espnet_parts(name, tensor, channels):
             state[theirs] = part.detach().cpu().clone()
     return state
+
+
+def refuse_normalised(is_normalised: bool) -> None:
+    """Raise ConfigError for a probe whose layers are divided by their standard deviation."""
+    if is_normalised:
+        raise ConfigError("ESPnet mixes layers as they come; features.normalise is std")
 
 
 def espnet_parts(name: str, tensor: Tensor, channels: int) -> Iterator[tuple[str, Tensor]]:

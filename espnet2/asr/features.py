@@ -8,6 +8,7 @@ Shapes: T frames of 20 ms, L layers, D width.
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from torch import Tensor
 
 from espnet2.asr.config import EncoderSpec, FeatureConfig
 from espnet2.asr.encoders import Encoder, build_encoder, encoder_files
-from espnet2.asr.feature_rule import Storage, measured_storage, without_measuring
+from espnet2.asr.feature_rule import Storage, measured_storage, sample_rows, without_measuring
+from espnet2.asr.layer_std import SAMPLE_S, layer_std
 from espnet2.asr.waves import measured, read_wave
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.data.kaldi import Utterance, audio_listing
@@ -37,6 +39,7 @@ class FeatureStore:
         self.utt_ids: list[str] = about["utt_ids"]
         self.frames = np.array(about["frames"], dtype=np.int64)  # (utterances,)
         self.num_layers, self.dim = about["num_layers"], about["dim"]
+        self.layer_std: list[float] | None = about.get("layer_std")
         self.dtype = getattr(torch, about["dtype"])
         self.chunks = [map_chunk(folder / name) for name in about["chunks"]]
         self.chunk_of = np.repeat(np.arange(len(self.chunks)), about["chunk_rows"])
@@ -85,6 +88,7 @@ def write_features(
             "utt_ids": [u.utt_id for u in utterances], "frames": frames.tolist(),
             "num_layers": built.num_layers, "dim": built.dim, "dtype": config.dtype,
             "chunks": names, "chunk_rows": [len(rows) for rows in groups],
+            "layer_std": measured_std(utterances, lengths, built, config),
             "content": [sha256_file(out / name) for name in names],
             "settings": settings,
         },
@@ -117,9 +121,7 @@ def decide(
         return Storage(**read_json(saved))
 
     def make(rows: list[int]) -> list[np.ndarray]:
-        groups = padded_groups(lengths[rows], config.batch_s)
-        waves = [[read_wave(utterances[rows[i]]) for i in group] for group in groups]
-        made = [x for group in waves for x in encode(encoder, group, config)]
+        made = encode_rows(rows, utterances, lengths, encoder, config)
         return [x.view(torch.uint16).numpy() for x in made]
 
     storage = without_measuring(size_gb, config)
@@ -135,6 +137,26 @@ def decide(
         )
     log(f"features {out}: {size_gb:.2f} GB, {what}: {storage.reason}{times}")
     return storage
+
+
+def measured_std(
+    utterances: list[Utterance], lengths: np.ndarray, encoder: Encoder, config: FeatureConfig
+) -> list[float] | None:
+    """(L,) of ``layer_std`` of a sample of the split, where it is asked for."""
+    if config.normalise is None:
+        return None
+    has_audio = num_frames(lengths).any()
+    rows = sample_rows(lengths / SAMPLE_RATE_HZ, SAMPLE_S) if has_audio else []
+    return layer_std(encode_rows(rows, utterances, lengths, encoder, config))
+
+
+def encode_rows(
+    rows: list[int], utterances: list[Utterance], lengths: np.ndarray, encoder: Encoder,
+    config: FeatureConfig,
+) -> Iterator[Tensor]:  # fmt: skip
+    """(T, L, D) in 16 bits of some rows of a split, those of like length together."""
+    for group in padded_groups(lengths[rows], config.batch_s) if rows else []:
+        yield from encode(encoder, [read_wave(utterances[rows[i]]) for i in group], config)
 
 
 def chunk_rows(lengths: np.ndarray, chunk_s: float) -> list[np.ndarray]:

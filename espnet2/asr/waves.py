@@ -33,6 +33,7 @@ class Waves:
         self.utt_ids: list[str] = about["utt_ids"]
         self.frames = np.array(about["frames"], dtype=np.int64)
         self.num_layers, self.dim = about["num_layers"], about["dim"]
+        self.layer_std: list[float] | None = about.get("layer_std")
         self.prepare = prepare
         utterances = {u.utt_id: u for u in read_kaldi(data_dir)}
         self.utterances = [utterances[utt_id] for utt_id in self.utt_ids]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from espnet2.asr.espnet_probe import espnet_yaml
+from espnet2.asr.espnet_probe import espnet_yaml, refuse_normalised
 from espnet2.asr.tuned_model import TunedModel
 from espnet2.asr.vocabulary import Vocabulary
 from espnet2.tasks.recogniser import SpeechRecogniser
@@ -69,6 +69,7 @@ class ASRTask:
         vocabulary = Vocabulary.load(folder / "vocabulary.txt")
         if vocabulary.kind == "bpe":
             raise ConfigError(f"{folder}: units: bpe; ESPnet's YAML is written for the others")
+        refuse_normalised(saved["model"].get("layer_std") is not None)
         training = {
             "token_type": "word" if vocabulary.kind == "phone" else "char",
             "optim_conf": {**cell.training.get("optim_conf", {}), "lr": cell.learning_rate},

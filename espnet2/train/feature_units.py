@@ -71,7 +71,8 @@ def computed_unit(
 ) -> Unit:
     """The unit that computes the features of a split."""
     data_dir, out = places.data / track / split, features_dir(places, name, track, split)
-    export, features = export_of(name, spec, places.export), to_dict(feature_settings(config))
+    export = export_of(name, spec, places.export)
+    features = to_dict(feature_settings(config, split))
     return Unit(
         name=f"features_{name}_{track}_{split}",
         entry="espnet2.asr.features:write_features",
@@ -92,10 +93,14 @@ def computed_unit(
     )  # fmt: skip
 
 
-def feature_settings(config: FinetuneConfig) -> FeatureConfig:
-    """How features are made; none are stored where the encoder learns in every cell."""
+def feature_settings(config: FinetuneConfig, split: str) -> FeatureConfig:
+    """How features are made; none are stored where the encoder learns in every cell.
+
+    Layers are measured (``normalise``) on the training split alone.
+    """
     is_read = any(cell.tune.encoder == "frozen" for cell in cells(config))
-    return config.features if is_read else replace(config.features, keep="never")
+    made = config.features if is_read else replace(config.features, keep="never")
+    return made if split == "train" else replace(made, normalise=None)
 
 
 def shared_unit(name: str, track: str, split: str, made: Unit, places: Places) -> Unit:

@@ -146,7 +146,7 @@ def cell_settings(source: CellData, cell: CellConfig, train_set: Collator) -> di
         "data": {"root": str(source.data), "features": str(source.features),
                  "export": str(source.export) if source.export else None},
         "model": {"num_layers": features.num_layers, "input_size": features.dim,
-                  "num_tokens": len(vocabulary)},
+                  "num_tokens": len(vocabulary), "layer_std": source.layer_std(features)},
         "inputs": inputs,
     }  # fmt: skip
 

@@ -149,6 +149,32 @@ def test_a_probe_that_espnet_does_not_have_is_refused(trained, tmp_path):
         ASRTask.write_espnet_yaml(trained[0], "model.pth", tmp_path / "train.yaml")
 
 
+def test_layers_divided_by_their_size_are_heard_so_in_every_place(trained, tmp_path):
+    folder, data = trained
+    export, features = folder.parents[1] / "export", tmp_path / "random/features"
+    cell = dataclasses.replace(
+        CELL, features=dataclasses.replace(CELL.features, normalise="std", keep="never")
+    )
+    for split in ("train", "dev", "test"):  # not stored: the encoder runs in every step
+        write_features(
+            data / "10min" / split, cell.encoder, export, cell.features, "cpu",
+            features / f"10min_{split}",
+        )  # fmt: skip
+    out = tmp_path / "random" / cell.name
+    finetune.run_cell(out, data, features, export, cell)
+    std = load_yaml(out / "config.yaml")["model"]["layer_std"]
+    assert len(std) == 3
+    assert max(std) > 1.5 * min(std)
+    model, _ = ASRTask.build_model_from_file(model_file=out)
+    torch.testing.assert_close(model.model.mix.scale, 1 / torch.tensor(std))
+    waves = waves_of(data)
+    texts = dict(zip(waves, model.transcribe(list(waves.values())), strict=True))
+    [found] = find_cells(tmp_path)
+    assert CellDecoder.open(found, data, batch_s=8).decode("test") == texts
+    with pytest.raises(ConfigError, match="features.normalise is std"):
+        ASRTask.write_espnet_yaml(out, "model.pth", tmp_path / "train.yaml")
+
+
 def test_a_cell_that_changed_its_encoder_is_heard_through_what_it_became(trained, tmp_path):
     folder, data = trained
     tune = TuneConfig(encoder="layers", layers=[2], encoder_lr=0.01)

@@ -114,6 +114,18 @@ def test_nothing_is_stored_where_the_encoder_learns_in_every_cell(places):
         assert unit.kwargs["config"]["keep"] == unit.options["config"]["keep"] == keep
 
 
+def test_layers_are_measured_on_the_training_split_alone(places):
+    features = dataclasses.replace(CONFIG.features, normalise="std")
+    before, after = (
+        feature_units(config, places)[0]
+        for config in (CONFIG, dataclasses.replace(CONFIG, features=features))
+    )
+    changed = [
+        b.name for b, a in zip(before, after, strict=True) if fingerprint(a) != fingerprint(b)
+    ]
+    assert changed == ["features_fbank_10min_train", "features_fbank_1h_train"]
+
+
 def test_without_stage_10_it_says_so(tmp_path):
     with pytest.raises(ConfigError, match=r"10min/train/wav.scp is missing; run stage 10"):
         feature_units(CONFIG, Places(data=tmp_path, export=None, out=tmp_path))
