@@ -6,10 +6,10 @@ from typing import Any
 
 from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import ConfigError
-from espnet2.utils.provenance import REPOSITORY
+from espnet2.utils.provenance import CONF
 
 LOCAL = "local"
-FOLDER = REPOSITORY / "conf/cluster"
+FOLDER = CONF / "cluster"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 PACKAGES = ("torch", "numpy", "scipy", "soundfile", "soxr", "transformers", "pyarrow")
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parent  # the checkout; of an installed wheel, the folder of its packages
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else REPOSITORY / "conf"  # a wheel's copy
 
 
 def provenance() -> dict[str, str]:
@@ -27,7 +29,9 @@ def provenance() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """The checkout's commit, ``+changes`` where files differ from it; "unknown" outside git."""
+    """The checkout's commit, ``+changes`` where files differ from it; a wheel's version."""
+    if not (REPOSITORY / ".git").exists():  # git itself would look in the folders above
+        return f"none (xeus {version('xeus')})"
     try:
         commit = git("rev-parse", "--short=12", "HEAD")
         return commit + ("+changes" if git("status", "--porcelain", "-uno") else "")
