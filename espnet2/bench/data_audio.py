@@ -132,7 +132,7 @@ def spoken(folder: Path, seconds: float) -> Iterator[str]:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(
-            f"no speech to measure with: {reason}; pip install espeakng-loader, or give --dump"
+            f"no speech to measure with: {reason}; pip install 'xeus[recipe]', or give --dump"
         )
     while True:
         yield from (str(path) for path in sorted((folder / "wav").iterdir()))

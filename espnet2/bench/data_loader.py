@@ -36,7 +36,7 @@ PASSES = {
 def loader_tables(args: argparse.Namespace, scratch: Path) -> list[Table]:
     """Measure the three sides under ``scratch``. Raises ConfigError where a package is missing."""
     if importlib.util.find_spec("lhotse") is None:
-        raise ConfigError("lhotse is not installed: pip install lhotse urllib3")
+        raise ConfigError("lhotse is not installed: pip install 'xeus[lhotse]'")
     bank = few_clips(BankConfig()) if args.tiny else BankConfig()
     log("laying out the speech")
     audio = make_set(scratch, args.dump, TINY_AUDIO_S if args.tiny else AUDIO_S, bank)

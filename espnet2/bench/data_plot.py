@@ -21,7 +21,7 @@ def plot_scale(path: Path, measured: Sequence[Measured]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigError("the plot needs matplotlib: pip install matplotlib") from None
+        raise ConfigError("the plot needs matplotlib: pip install 'xeus[report]'") from None
     rows = [one.rows for one in measured]
     figure = Figure(figsize=(10, 4), layout="constrained")
     memory, latency = figure.subplots(1, 2)

@@ -145,7 +145,7 @@ def read_pickle(file: Path, trust: bool) -> Any:
         import joblib
     except ImportError:
         raise ConfigError(
-            "joblib is needed to read a pickled codebook: pip install scikit-learn"
+            "joblib is needed to read a pickled codebook: pip install 'xeus[teachers]'"
         ) from None
     log(f"warning: {file}: reading a pickle runs the code in it, as --trust allows")
     try:

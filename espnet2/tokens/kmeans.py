@@ -152,7 +152,7 @@ def can_use_gpu(device: str) -> bool:
     if not faiss.get_num_gpus():
         log(
             "k-means: the installed faiss uses no GPU, so the CPU fits (with it: pip uninstall "
-            "faiss-cpu; pip install faiss-gpu-cu12)"
+            "faiss-cpu; pip install 'xeus[gpu]')"
         )
         return False
     return True

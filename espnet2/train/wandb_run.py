@@ -25,7 +25,8 @@ class WandbRun:
             import wandb  # noqa: PLC0415 - optional
         except ImportError:
             raise ConfigError(
-                "use_wandb: the package wandb is missing: pip install wandb, or set it to false"
+                "use_wandb: the package wandb is missing: pip install 'xeus[wandb]', "
+                "or set it to false"
             ) from None
         config, id_file = exp_dir / "config.yaml", exp_dir / "wandb_id.txt"
         if not id_file.is_file():

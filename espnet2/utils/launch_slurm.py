@@ -74,7 +74,9 @@ def refuse_without_slurm() -> None:
     try:
         import submitit  # noqa: F401  an import here keeps SLURM optional
     except ImportError:
-        raise ConfigError("--cluster needs the package submitit: pip install submitit") from None
+        raise ConfigError(
+            "--cluster needs the package submitit: pip install 'xeus[recipe]'"
+        ) from None
 
 
 def lanes_of_job(settings: JobSettings, needs: Needs, conf: Path) -> int:

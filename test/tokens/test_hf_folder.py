@@ -203,6 +203,6 @@ def test_features_of_another_width_are_refused(tmp_path):
 def test_without_transformers_the_error_names_the_package(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(
-        ConfigError, match="a Hugging Face model needs transformers: pip install 'transform"
+        ConfigError, match="a Hugging Face model needs transformers: pip install 'xeus.hf.'"
     ):
         build(folder)

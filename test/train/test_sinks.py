@@ -94,13 +94,13 @@ def sent_rows(exp_dir):
 def test_a_missing_wandb_is_one_line_that_says_how_to_get_it(tmp_path):
     done = in_process_of_its_own(tmp_path, hide_wandb=True)
     assert done.returncode != 0
-    assert "use_wandb: the package wandb is missing: pip install wandb" in done.stderr
+    assert "use_wandb: the package wandb is missing: pip install 'xeus[wandb]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wandb_gets_every_row_and_a_resumed_run_is_the_same_run(tmp_path):
-    pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'xeus[wandb]'")
     (tmp_path / "config.yaml").write_text("seed: 3\n")
     for steps in ((2, 4), (4, 6)):
         done = in_process_of_its_own(tmp_path, *steps, WANDB_MODE="offline")
@@ -111,7 +111,7 @@ def test_wandb_gets_every_row_and_a_resumed_run_is_the_same_run(tmp_path):
 
 
 def test_wandb_without_a_key_is_one_line(tmp_path):
-    pytest.importorskip("wandb", reason="wandb is not installed: pip install wandb")
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'xeus[wandb]'")
     done = in_process_of_its_own(tmp_path, WANDB_MODE="online")
     assert done.returncode != 0
     assert "use_wandb: wandb cannot begin: " in done.stderr

@@ -61,7 +61,7 @@ def find_recipe(name: str) -> Callable[..., Any]:
         recipes = importlib.import_module("lhotse.recipes")
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"kind lhotse needs {error.name}, which is not installed: pip install lhotse urllib3"
+            f"kind lhotse needs {error.name}, which is not installed: pip install 'xeus[lhotse]'"
         ) from None
     found = getattr(recipes, f"prepare_{name}", None)
     if found is None:

@@ -56,7 +56,7 @@ def new_figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigError("plots need matplotlib: pip install matplotlib") from None
+        raise ConfigError("plots need matplotlib: pip install 'xeus[report]'") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -183,8 +183,7 @@ def quiet_transformers() -> Iterator[ModuleType]:
         import transformers
     except ImportError as error:
         raise ConfigError(
-            "a Hugging Face model needs transformers: pip install 'transformers>=5' "
-            f"({one_line(error)})"
+            f"a Hugging Face model needs transformers: pip install 'xeus[hf]' ({one_line(error)})"
         ) from None
     # Its WavLM adds a boolean mask to a bias of floats; torch remarks on that in every process.
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")

@@ -1,0 +1,153 @@
+"""The package as others install it: what a wheel holds, what the extras bring."""
+
+import ast
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from espnet2.utils import provenance
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "conf", "espnet2")
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+NAMED_EXTRA = re.compile(r"(?:xeus|'\.)\[([a-z,]+)\]")
+
+
+def tracked(*paths):
+    """Files of the checkout, those not added yet too, as git lists them."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", *paths]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return sorted(name for name in set(names) if (ROOT / name).is_file())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a clean copy of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(folder / "sources.tar", "w") as archive:
+        for name in tracked(*SOURCES):
+            archive.add(ROOT / name, name)
+    with tarfile.open(folder / "sources.tar") as archive:
+        archive.extractall(folder / "sources", filter="data")
+    subprocess.run(
+        [sys.executable, "-c", BUILD, str(folder)],
+        cwd=folder / "sources", check=True, capture_output=True,
+    )  # fmt: skip
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def extras():
+    """Name -> requirements of every extra in setup.py."""
+    for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())):
+        if isinstance(node, ast.keyword) and node.arg == "extras_require":
+            return ast.literal_eval(node.value)
+    raise AssertionError("setup.py names no extras")
+
+
+def packages_of(name):
+    """Packages that an extra brings, those of the extras it names too."""
+    found = set()
+    for requirement in extras()[name]:
+        named = NAMED_EXTRA.match(requirement)
+        if named is None:
+            found.add(re.match(r"[\w-]+", requirement)[0])
+        else:
+            found = found.union(*map(packages_of, named[1].split(",")))
+    return found
+
+
+def test_a_wheel_holds_the_package_its_settings_and_nothing_else(wheel):
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    wanted = {name for name in tracked("espnet2") if not name.endswith(".md")}
+    wanted |= {f"espnet2/{name}" for name in tracked("conf")}
+    assert sorted(held) == sorted(wanted)
+    assert "espnet2/py.typed" in held
+
+
+def test_a_wheel_brings_the_command_and_the_licence(wheel):
+    about = {Path(name).name: name for name in wheel.namelist() if ".dist-info/" in name}
+    assert b"xeus = espnet2.bin.xeus:main" in wheel.read(about["entry_points.txt"])
+    assert wheel.read(about["LICENSE"]) == (ROOT / "LICENSE").read_bytes()
+    metadata = wheel.read(about["METADATA"]).decode()
+    assert "License: Apache-2.0" in metadata or "License-Expression: Apache-2.0" in metadata
+    assert re.findall(r"^Provides-Extra: (.+)$", metadata, re.M) == list(extras())
+
+
+def test_only_benchmarks_open_files_of_the_checkout():
+    users = {
+        path.relative_to(ROOT / "espnet2").parts[0] + "/" + path.name
+        for path in (ROOT / "espnet2").rglob("*.py")
+        if re.search(r"\bREPOSITORY / ", path.read_text())
+    }
+    users -= {"utils/provenance.py", "bin/bench.py"}  # the first asks git, the second for a record
+    assert {name for name in users if not name.startswith("bench/")} == set()
+
+
+def test_a_repository_above_an_installed_package_is_not_taken_for_ours(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path / "lib/site-packages")
+    assert provenance.git_commit() == f"none (xeus {provenance.version('xeus')})"
+
+
+def test_extras_that_texts_name_exist():
+    files = [name for name in tracked() if name.endswith((".py", ".md", ".sh", ".yaml"))]
+    unknown = [
+        f"{name}: {extra}"
+        for name in files
+        for words in NAMED_EXTRA.findall((ROOT / name).read_text())
+        for extra in words.split(",")
+        if extra not in extras()
+    ]
+    assert unknown == []
+
+
+def test_what_is_missing_is_asked_for_by_an_extra():
+    asked = [
+        f"{name}: {line.strip()}"
+        for name in tracked("espnet2")
+        if name.endswith(".py")
+        for line in (ROOT / name).read_text().splitlines()
+        if "pip install" in line and not NAMED_EXTRA.search(line)
+    ]
+    assert asked == []
+
+
+def test_faiss_for_the_gpu_is_in_no_other_extra():
+    # The two builds hold the same files: whichever pip unpacks last would win.
+    assert packages_of("gpu") == {"faiss-gpu-cu12"}
+    assert [name for name in extras() if "faiss-gpu-cu12" in packages_of(name)] == ["gpu"]
+
+
+def test_the_extra_for_tests_brings_all_but_what_needs_a_gpu_or_an_account():
+    everything = set().union(*map(packages_of, extras()))
+    assert everything - packages_of("test") == {"faiss-gpu-cu12", "wandb"}
+
+
+def test_no_requirement_is_written_twice():
+    lines = [line for lines in extras().values() for line in lines]
+    assert sorted(lines) == sorted(set(lines))
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    setup = (ROOT / "setup.py").read_text()
+    assert f'version="{citation["version"]}"' in setup
+    assert f'license="{citation["license"]}"' in setup
+    (paper,) = citation["references"]
+    assert paper["url"] == "https://arxiv.org/abs/2407.00837"
+    assert [author["family-names"] for author in paper["authors"]][::9] == ["Chen", "Watanabe"]
+
+
+def test_every_debian_package_of_the_mini_corpus_has_its_licence_noted():
+    recipe = yaml.safe_load((ROOT / "egs2/mini/ssl1/local/corpora.yaml").read_text())
+    notes = (ROOT / "egs2/mini/LICENCES.md").read_text()
+    for name, pinned in recipe["packages"].items():
+        row = re.search(rf"^\|.*`{name}` {re.escape(pinned['version'])}.*$", notes, re.M)
+        assert row is not None, name
+        assert re.search(r"\| (GPL-2\.0-\w+(-later)?|CC-BY(-SA)?-3\.0) \|", row[0]), row[0]
