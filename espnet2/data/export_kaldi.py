@@ -13,10 +13,12 @@ from espnet2.data.index import Index
 from espnet2.data.kaldi.write import TableWriter, table_writers
 from espnet2.data.labels import LabelStore
 from espnet2.data.shards import Record
+from espnet2.utils.files import write_text
 
 ROWS_AT_ONCE = 8192
 MAX_RUNS = 512  # sorted stretches that are merged; an index of more is sorted on disk
 ROWS_OF_RUN = 1024  # ids of one stretch in memory
+TOKENS = "tokens.txt"
 WRITTEN = ("wav.scp", "utt2spk", "utt2lang", "utt2corpus", "utt2num_samples", "utt2dur", "text")
 
 
@@ -24,7 +26,8 @@ def export_kaldi(index: Index, out: Path, labels: LabelStore | None = None) -> i
     """Write an index as a directory of whole utterances in C order; returns how many.
 
     ``wav.scp`` points into the shards (``ark:offset`` of an AUDIO record, FLAC); ``text`` holds
-    the labels, if they are given. Files of an earlier export that this one lacks are removed.
+    the labels, if they are given, and ``tokens.txt`` ESPnet's list of their tokens. Files of an
+    earlier export that this one lacks are removed.
     Raises DataError when an id is there twice or cannot stand in such a directory.
     """
     with table_writers(out, (*WRITTEN, "segments")) as tables:
@@ -33,7 +36,21 @@ def export_kaldi(index: Index, out: Path, labels: LabelStore | None = None) -> i
             if labels is not None:
                 for utt_id, row in zip(index.utt_ids[rows], rows.tolist(), strict=True):
                     tables["text"].add(utt_id, " ".join(map(str, labels.labels(row).tolist())))
+        _write_tokens(out / TOKENS, labels)
     return len(index)
+
+
+def espnet_tokens(num_clusters: int) -> list[str]:
+    """The tokens of ``text`` by their ids: a cluster is its own, and the two that ESPnet adds."""
+    return [*map(str, range(num_clusters)), "<unk>", "<sos/eos>"]
+
+
+def _write_tokens(path: Path, labels: LabelStore | None) -> None:
+    """A token a line, in the order of their ids."""
+    if labels is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_text(path, "\n".join([*espnet_tokens(labels.info.num_clusters), ""]))
 
 
 def _add_rows(tables: dict[str, TableWriter], index: Index, rows: np.ndarray) -> None:

@@ -109,9 +109,12 @@ def test_labels_become_the_text_and_go_away_with_the_next_export(tmp_path):
     assert (tmp_path / "out/text").read_text() == (
         "u00 0 1 2 3\nu01 100 101 102 103\nu02 200 201 202 203\n"
     )
+    tokens = (tmp_path / "out/tokens.txt").read_text().splitlines()
+    assert tokens == [*map(str, range(2500)), "<unk>", "<sos/eos>"]
     assert check_kaldi(tmp_path / "out", audio=True) == []
     assert export_data.main(command) == 0
     assert not (tmp_path / "out/text").exists()
+    assert not (tmp_path / "out/tokens.txt").exists()
 
 
 @pytest.mark.parametrize("max_runs", [1, 5, 512])

@@ -19,6 +19,7 @@ from espnet2.ssl.interop import our_names
 from espnet2.tasks.ssl import SSLTask
 from espnet2.train.checkpoint import load_tensors, step_path
 from espnet2.train.export import stage
+from espnet2.train.export.layouts import MODELS
 from espnet2.train.export.reload import Check, hidden_states
 from espnet2.train.export.stage import export
 from espnet2.train.feature_units import deciding_files
@@ -29,11 +30,14 @@ from espnet2.utils.units import is_done
 
 WEIGHTS = {
     "xeus_checkpoint_old.pth", "xeus_checkpoint_new.pth", "model.safetensors",
-    "hf/model.safetensors", "espnet_model.zip",
+    "hf/model.safetensors", "espnet_model.zip", "espnet/xeus_checkpoint_new.pth",
 }  # fmt: skip
 TEXTS = {
-    "config.yaml", "config_new.yaml", "hf/config.json", "hf/preprocessor_config.json",
-    "hf/README.md",
+    "config.yaml", "config_new.yaml", "espnet/config.yaml", "hf/config.json",
+    "hf/preprocessor_config.json", "hf/README.md",
+}  # fmt: skip
+FOR_ESPNET = {
+    "config_new.yaml", "espnet/config.yaml", "espnet/xeus_checkpoint_new.pth", "espnet_model.zip",
 }  # fmt: skip
 
 
@@ -62,8 +66,10 @@ def mean(run):
 
 
 @pytest.mark.parametrize(
-    "name", ["xeus_checkpoint_old.pth", "xeus_checkpoint_new.pth", "model.safetensors", "hf"]
-)
+    "name",
+    ["xeus_checkpoint_old.pth", "xeus_checkpoint_new.pth", "model.safetensors", "hf",
+     "espnet/xeus_checkpoint_new.pth"],
+)  # fmt: skip
 def test_every_form_loads_at_the_door_with_the_mean_of_the_last_checkpoints(exported, mean, name):
     model, _ = SSLTask.build_model_from_file(None, exported / name)
     for key, tensor in model.state_dict().items():
@@ -124,7 +130,7 @@ def test_the_export_lists_every_file_with_its_hash_and_what_was_compared(exporte
     assert "time" in read_json(exported / "provenance.json")
     assert read_json(exported / "weights.json") == {
         "steps": [4, 6],
-        "sha256": {n: report["files"][n]["sha256"] for n in WEIGHTS if n.endswith(".pth")},
+        "sha256": {name: report["files"][name]["sha256"] for name in MODELS.values()},
     }
     tokens = load_yaml(exported / "config.yaml")["token_list"]
     assert tokens == ["0", "1", "2", "3", "<unk>", "<sos/eos>"]
@@ -134,6 +140,8 @@ def test_an_export_made_again_has_the_same_bytes(run, dump, exported, tmp_path):
     again = export(run, dump, tmp_path, {"average_last": 2})
     assert again == read_json(exported / "export.json")
     assert (tmp_path / "hf/model.safetensors").samefile(tmp_path / "model.safetensors")
+    name = "xeus_checkpoint_new.pth"
+    assert (tmp_path / "espnet" / name).samefile(tmp_path / name)
 
 
 def test_an_export_that_was_killed_is_made_again_and_leaves_nothing_behind(
@@ -182,7 +190,9 @@ def test_the_best_are_averaged_on_request(run, dump, tmp_path):
     assert torch.equal(state[name], (saved[0][name] + saved[1][name]) / 2)
 
 
-def test_a_model_that_espnet_lacks_is_exported_without_its_zip(run, dump, tmp_path, capsys):
+def test_a_model_that_espnet_lacks_is_exported_without_its_folder_and_zip(
+    run, dump, tmp_path, capsys
+):
     out = tmp_path / "out"
     export(run, dump, out, {})
     encoder = {**load_yaml(run / "config.yaml")["encoder_conf"], "pos_enc_layer_type": "none"}
@@ -190,9 +200,9 @@ def test_a_model_that_espnet_lacks_is_exported_without_its_zip(run, dump, tmp_pa
     other = make_run(tmp_path / "exp", dump, encoder_conf=encoder)
     capsys.readouterr()
     report = export(other, dump, out, {})
-    assert set(report["files"]) == (WEIGHTS | TEXTS) - {"config_new.yaml", "espnet_model.zip"}
-    assert not (out / "espnet_model.zip").exists()
-    assert not (out / "config_new.yaml").exists()
+    assert set(report["files"]) == (WEIGHTS | TEXTS) - FOR_ESPNET
+    for name in (*FOR_ESPNET, "espnet"):
+        assert not (out / name).exists(), name
     assert "are left out: encoder_conf: ESPnet has no pos_enc_layer_type none\n" in (
         capsys.readouterr().err
     )

@@ -40,8 +40,8 @@ def test_without_a_yaml_for_espnet_the_log_says_why(tmp_path, capsys):
     assert not save_new_config(path, exported_config(with_classes(loss="hubert"), 4))
     assert not path.exists()
     assert (
-        f"cannot load this model, {path} and a zip are left out: loss: ESPnet has no cosine loss"
-        in capsys.readouterr().err
+        f"cannot load this model; {path}, a folder and a zip for it are left out: loss: ESPnet has"
+        " no cosine loss" in capsys.readouterr().err
     )
 
 

@@ -10,6 +10,7 @@ from espnet2.train.checkpoint import save_tensors
 from espnet2.train.export import espnet_zip
 from espnet2.train.export.card import model_card
 from espnet2.train.export.config import ExportConfig
+from espnet2.train.export.espnet_folder import remove_espnet_folder, save_espnet_folder
 from espnet2.train.export.facts import read_facts
 from espnet2.train.export.hf_folder import save_folder
 from espnet2.train.export.layouts import LAYOUTS, MODELS, exported_config, save_new_config
@@ -21,6 +22,7 @@ from espnet2.utils.files import sha256_file, write_json, write_text
 from espnet2.utils.provenance import provenance
 
 ZIP, SAFETENSORS, FOLDER = "espnet_model.zip", "model.safetensors", "hf"
+ESPNET = "espnet"  # folder
 BESIDE = ("README.md", "config.json", "preprocessor_config.json")  # the weights in the folder
 
 
@@ -49,7 +51,7 @@ def export(
     check = check_of(model, dump)
     exported = exported_config(trained, model.losses[0].num_classes)
     differences = save_layouts(out, exported, model, steps[-1], check)
-    differences |= save_zip(out, exp.name, check)
+    differences |= save_for_espnet(out, exp.name, check)
     differences |= save_tensors_and_folder(out, exported, model, steps, check)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     facts = read_facts(exp, dump, data, settings, steps, parameters, command)
@@ -82,16 +84,19 @@ def save_layouts(
     return differences
 
 
-def save_zip(out: Path, name: str, check: Check) -> dict[str, float]:
-    """ESPnet's zip, where ESPnet can load the model, and its difference once unpacked."""
-    path, config = out / ZIP, out / "config_new.yaml"
+def save_for_espnet(out: Path, name: str, check: Check) -> dict[str, float]:
+    """ESPnet's folder and zip, where ESPnet can load the model; the largest difference of each."""
+    path, config, model = out / ZIP, out / "config_new.yaml", out / MODELS["new"]
     if not config.is_file():
         path.unlink(missing_ok=True)
+        remove_espnet_folder(out / ESPNET)
         return {}
-    espnet_zip.pack(path, f"exp/{name}", config, out / MODELS["new"])
+    checkpoint = save_espnet_folder(out / ESPNET, config, model)
+    differences = {f"{ESPNET}/{checkpoint.name}": check.difference(checkpoint)}
+    espnet_zip.pack(path, f"exp/{name}", config, model)
     with scratch(out / ".unpacked") as folder:
         config, checkpoint = espnet_zip.unpack(path, folder)
-        return {path.name: check.difference(checkpoint, config, path)}
+        return differences | {path.name: check.difference(checkpoint, config, path)}
 
 
 def save_tensors_and_folder(
@@ -114,7 +119,8 @@ def save_tensors_and_folder(
 
 def listed(out: Path, differences: dict[str, float]) -> dict[str, dict[str, Any]]:
     """SHA-256 of every exported file; of those with weights, what reading them back differed by."""
-    names = {"config.yaml", "config_new.yaml", *differences, *(f"{FOLDER}/{x}" for x in BESIDE)}
+    names = {"config.yaml", "config_new.yaml", f"{ESPNET}/config.yaml", *differences}
+    names |= {f"{FOLDER}/{name}" for name in BESIDE}
     found = {name: out / name for name in sorted(names) if (out / name).is_file()}
     return {
         name: {"sha256": sha256_file(path)}
