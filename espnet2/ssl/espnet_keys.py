@@ -38,7 +38,8 @@ wandb_model_log_interval wandb_name wandb_project window_shift window_size write
 """
 
 _HUGGING_FACE = """
-_name_or_path architectures auto_map dtype model_type torch_dtype transformers_version xeus_version
+_name_or_path architectures auto_map dtype hearing model_type probe torch_dtype transformers_version
+vocab_size xeus_version
 """
 
 MODEL_KEYS = frozenset(_MODEL.split())

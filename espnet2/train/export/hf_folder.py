@@ -51,13 +51,13 @@ def complete_keys(exported: dict[str, Any]) -> dict[str, Any]:
 
 
 def preprocessor() -> dict[str, Any]:
-    """How audio comes in, in the words of Hugging Face's extractor of raw audio.
+    """How audio comes in, for the extractor of ``espnet2.hf``, in the words of transformers.
 
     The model normalises what it was trained to normalise itself, so nothing is done before it.
     """
     return {
         "do_normalize": False,
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "feature_extractor_type": "XeusFeatureExtractor",
         "feature_size": 1,
         "padding_side": "right",
         "padding_value": 0.0,

@@ -1,0 +1,84 @@
+"""What both models share: parts under the names of the file, and weights that no file had."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from espnet2.hf.config import XeusConfig
+from espnet2.ssl.checks import check_tensor
+
+LOADED = "_is_hf_initialized"  # transformers' mark of a tensor that came from a file
+
+
+class XeusPreTrainedModel(PreTrainedModel):
+    """A model that draws weights as the package does, never over those of a file."""
+
+    config_class = XeusConfig
+    base_model_prefix = "xeus"
+    main_input_name = "input_values"
+
+    def own_parts(self) -> nn.Module:
+        """A new module whose children are this model's, but for other models in it."""
+        raise NotImplementedError
+
+    def take_parts(self) -> nn.Module:
+        """Take the children of ``own_parts``, drawn; gives the module they came from."""
+        parts = self.own_parts()
+        for name, part in parts.named_children():
+            self.add_module(name, part)
+        for parameter in parts.parameters():
+            if not parameter.is_meta:
+                setattr(parameter, LOADED, True)
+        return parts
+
+    @torch.no_grad()
+    def initialize_weights(self) -> None:
+        """Draw what neither the constructor nor a file gave: transformers calls it after both."""
+        inner = [name for name, x in self.named_children() if isinstance(x, XeusPreTrainedModel)]
+        for name in inner:
+            getattr(self, name).initialize_weights()
+        missing = {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if name.partition(".")[0] not in inner
+            and not parameter.is_meta
+            and not getattr(parameter, LOADED, False)
+        }
+        if missing:
+            drawn = dict(self.own_parts().named_parameters())
+            for name, parameter in missing.items():
+                parameter.copy_(drawn[name])
+                setattr(parameter, LOADED, True)
+
+    def answers_by_name(self, return_dict: bool | None) -> bool:
+        """Whether ``forward`` gives an object with names; else a tuple."""
+        return self.config.return_dict if return_dict is None else return_dict
+
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+        """As of any model, with the names that stage 9 and ``SSLTask`` use."""
+        super().save_pretrained(save_directory, **{"save_original_format": False, **kwargs})
+
+
+def lengths_of(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Samples (B,) of each utterance, on the host.
+
+    Raises:
+        ValueError: a mask of another shape, or padding that is not on the right.
+    """
+    check_tensor("input_values", input_values)
+    if input_values.dim() != 2:
+        raise ValueError(f"input_values must be (batch, samples), got {tuple(input_values.shape)}")
+    if attention_mask is None:
+        return torch.full((len(input_values),), input_values.shape[1])
+    if attention_mask.shape != input_values.shape:
+        raise ValueError(
+            f"attention_mask must have the shape of input_values, {tuple(input_values.shape)}, "
+            f"got {tuple(attention_mask.shape)}"
+        )
+    lengths = attention_mask.sum(1).cpu()
+    last = attention_mask.ne(0).cpu() * torch.arange(1, attention_mask.shape[1] + 1)  # (B, N)
+    if not torch.equal(last.amax(1), lengths):
+        raise ValueError("attention_mask must be 1 on audio, then 0: padding belongs on the right")
+    return lengths
