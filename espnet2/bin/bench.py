@@ -1,16 +1,12 @@
 """Measure speed and memory side by side, and keep the figures with commit and hardware.
 
-python3 -m espnet2.bin.bench model             # our encoder beside PyPI's espnet, one CPU thread
-python3 -m espnet2.bin.bench gpu               # training steps and their parts on this GPU
-python3 -m espnet2.bin.bench data              # index of 10^8 rows, loader, formatting
-python3 -m espnet2.bin.bench tokens            # pseudo-labels: speed, memory, beside espnet's way
-python3 -m espnet2.bin.bench train             # the training loop beside espnet's trainer
-python3 -m espnet2.bin.bench superb            # training ML-SUPERB's probe beside espnet's recipe
-python3 -m espnet2.bin.bench model --no_save   # print only
-
 All but `gpu` need the reference in an environment of its own: tools/install.sh --with_espnet;
 `data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
 egs2/BENCHMARKS.md.
+
+examples:
+  xeus bench gpu                 # training steps and their parts on this GPU
+  xeus bench model --no_save     # our encoder beside PyPI's espnet, one CPU thread; print only
 """
 
 import argparse
@@ -20,8 +16,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from espnet2.bench.table import append, entry
-from espnet2.utils.cli import run_main
+from espnet2.utils.cli import command_parser, run_main
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import REPOSITORY, provenance
 
@@ -40,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, save."""
     words = sys.argv[1:] if argv is None else argv
     args = parse(words)
+    from espnet2.bench.table import append, entry  # it imports torch, which --help need not
+
     command = shlex.join(["python3", "-m", "espnet2.bin.bench", *words])
     facts = provenance()  # before: a plot that is written again would count as a change
     text = entry(module_of(args.kind).run(args), command, facts)
@@ -63,10 +60,8 @@ def module_of(kind: str) -> ModuleType:
 
 def parse(words: list[str]) -> argparse.Namespace:
     """The options of every kind, and the chosen kind's own."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar=f"{{{','.join(KINDS)}}}")
+    parser = command_parser(__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND", title="kinds")
     for name, summary in KINDS.items():
         kind = kinds.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         kind.add_argument(

@@ -1,11 +1,12 @@
 """Stage 3: formatted corpora become one training and one validation set.
 
-python3 -m espnet2.bin.combine_data --conf conf/mini.yaml --data data --dump dump
-
 Writes DUMP/{train,valid}/index.arrow (pointing into the corpora's shards) and DUMP/hours.json,
 and prints the hours by corpus and language, beside the paper_hours of DATA/<corpus>/corpus.json.
-The corpora are the data directories of DATA, as in
-stage 2; what else an earlier run left in DUMP stays out.
+The corpora are the data directories of DATA, as in stage 2; what else an earlier run left in DUMP
+stays out.
+
+examples:
+  python3 -m espnet2.bin.combine_data --conf conf/mini.yaml --data data --dump dump
 """
 
 from pathlib import Path
@@ -22,11 +23,12 @@ from espnet2.utils.units import Unit, run_units
 def main(argv: list[str] | None = None) -> int:
     """Combine the corpora."""
     parser = step_parser(__doc__)
-    parser.add_argument("--dump", type=Path, required=True, help="folder of the formatted corpora")
+    parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
+                        help="folder of the formatted corpora")  # fmt: skip
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--data", type=Path, nargs="+", metavar="DIR",
                        help="data directories, or folders of them")  # fmt: skip
-    which.add_argument("--corpora", nargs="+", help="names of the corpora instead")
+    which.add_argument("--corpora", nargs="+", metavar="NAME", help="names of the corpora instead")
     args = parser.parse_args(argv)
     config = from_dict(CombineConfig, load_section(args.conf, "combine", args.set), "combine")
     dump = args.dump.absolute()

@@ -1,17 +1,21 @@
 r"""Stage 9: average a run's checkpoints and write the model in every form that others read.
 
-python3 -m espnet2.bin.export --conf conf/mini.yaml --dump dump --exp exp/ssl_mini \
-    --out exp/ssl_mini/export
-
 Writes to OUT, each with the averaged weights, loaded again and compared on a validation utterance:
 
 xeus_checkpoint_old.pth, xeus_checkpoint_new.pth   ESPnet's layouts, with config.yaml
-espnet_model.zip                                   for ESPnet's unpack, with config_new.yaml
+espnet/                                            the new layout for ESPnet: its config.yaml beside
+                                                   it, for build_model_from_file and espnet_ssl
+espnet_model.zip                                   the same for ESPnet's unpack
 model.safetensors                                  the old layout's keys
 hf/                                                a Hugging Face folder with a model card
 
 config_new.yaml is for ESPnet from PyPI, with xeus_checkpoint_new.pth; where the model has a part
-that ESPnet lacks, it and the zip are left out and the log says why. export.json lists the files.
+that ESPnet lacks, it, the folder and the zip are left out and the log says why. export.json
+lists the files.
+
+examples:
+  python3 -m espnet2.bin.export --conf conf/mini.yaml --dump dump --exp exp/ssl_mini \
+      --out exp/ssl_mini/export
 """
 
 import os
@@ -43,13 +47,15 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str] | None) -> Namespace:
     """The options."""
     parser = step_parser(__doc__)
-    parser.add_argument("--dump", type=Path, default=Path("dump"),
+    parser.add_argument("--dump", type=Path, default=Path("dump"), metavar="DIR",
                         help="its valid set gives the utterance to compare on, its train set the "
-                        "model card's hours")  # fmt: skip
-    parser.add_argument("--data", type=Path, help="data directories, whose corpus.json knows the "
-                        "corpora's licences")  # fmt: skip
-    parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+                        "model card's hours (default: dump)")  # fmt: skip
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="folder of data directories, whose corpus.json knows the "
+                        "corpora's licences (default: none)")  # fmt: skip
+    parser.add_argument("--exp", type=Path, required=True, metavar="DIR",
+                        help="folder of the experiment")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     return parser.parse_args(argv)
 
 

@@ -1,14 +1,15 @@
 r"""Stage 11: features of every encoder, then every cell of the ML-SUPERB matrix.
 
-python3 -m espnet2.bin.finetune --conf conf/mini.yaml --data dump/superb \
-    --export exp/ssl_mini/export --out exp/superb --nj 2 --seeds 3
-
 Writes OUT/<encoder>/features/<track>_<split>/ and, for each cell,
 OUT/<encoder>/<task>_<track>_lr<lr>_seed<seed>/{config.yaml,vocabulary.txt,metrics.jsonl,model.pth}.
 A unit is the features of one encoder and split, then one cell; a cell resumes at its checkpoints.
 
 What fails does not stop the rest: failed.json in a cell's folder says why it is not trained. The
-exit status is then 3, or 1 where no cell at all is trained.
+exit status is then 3.
+
+examples:
+  python3 -m espnet2.bin.finetune --conf conf/mini.yaml --data dump/superb \
+      --export exp/ssl_mini/export --out exp/superb --nj 2 --seeds 3
 """
 
 from argparse import Namespace
@@ -20,12 +21,14 @@ from espnet2.asr.members import is_member
 from espnet2.data.phones import TEXT_PHONES, phone_languages
 from espnet2.data.superb import SPLITS
 from espnet2.evaluation.references import read_map
-from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config
+from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config, other_settings
 from espnet2.train.feature_units import Places, export_of, feature_units
+from espnet2.train.preflight import refuse_encoders
 from espnet2.utils.cli import SOME_FAILED, positive, run_main, step_parser
 from espnet2.utils.config import load_section, to_dict
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json
+from espnet2.utils.gpus import refuse_missing_gpus
 from espnet2.utils.logs import log
 from espnet2.utils.units import Unit, failed_units
 
@@ -35,26 +38,30 @@ TABLES = ("text", "utt2lang", "utt2corpus")
 def main(argv: list[str] | None = None) -> int:
     """Features first; a cell whose features failed is not tried."""
     parser = step_parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="dump/superb of stage 10")
-    parser.add_argument("--export", type=Path, help="export folder of the pretrained model")
-    parser.add_argument("--out", type=Path, required=True, help="folder of encoders and cells")
-    parser.add_argument("--seeds", type=positive, help="seeds 1 to this, instead of the YAML's")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR",
+                        help="sets of stage 10, dump/superb")  # fmt: skip
+    parser.add_argument("--export", type=Path, metavar="DIR",
+                        help="export folder of the pretrained model (default: none)")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR",
+                        help="folder to write: encoders and cells")  # fmt: skip
+    parser.add_argument("--seeds", type=positive, metavar="N",
+                        help="train seeds 1 to N (default: the YAML's)")  # fmt: skip
     args = parser.parse_args(argv)
     config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
     if args.seeds:
         config = replace(config, seeds=list(range(1, args.seeds + 1)))
     places = Places(data=args.data, export=args.export, out=args.out, ngpu=args.ngpu)
-    for name, spec in config.used_encoders.items():
-        export_of(name, spec, places.export)
+    refuse_missing_gpus(args.ngpu, args.cluster)
+    refuse_encoders(config, places.export, is_exported_later=False)
     refuse_tasks_without_data(config, places.data)
     without = make_features(config, places, args)
+    say_what_starts_over(config, places.out)
     units = [cell_unit(cell, places) for cell in cells(config)]
     failed = train_cells(units, without, args)
     if not failed and not without:
         return 0
-    trained = len(units) - len(failed)
-    log(f"cells: {len(units)}, trained {trained}, failed {len(failed)}")
-    return SOME_FAILED if trained else 1
+    log(f"cells: {len(units)}, trained {len(units) - len(failed)}, failed {len(failed)}")
+    return SOME_FAILED
 
 
 def refuse_tasks_without_data(config: FinetuneConfig, data: Path) -> None:
@@ -76,6 +83,14 @@ def refuse_tasks_without_data(config: FinetuneConfig, data: Path) -> None:
                 f"{folder} has no utterance for {', '.join(lacking)}: give the whole tree, or "
                 "leave out what it lacks in finetune.monolingual or finetune.corpora"
             )
+
+
+def say_what_starts_over(config: FinetuneConfig, out: Path) -> None:
+    """Name the cells in ``out`` that another configuration began: they are trained anew."""
+    for cell in cells(config):
+        name = f"{cell.encoder_name}/{cell.name}"
+        if found := other_settings(out / name, cell):
+            log(f"{name} was made with other settings ({found}) and is trained anew")
 
 
 def has_member(task: str, split: str, places: set[tuple[str, str]], corpora: list[str]) -> bool:

@@ -1,10 +1,12 @@
-"""Stage 2: Kaldi directories become 16 kHz mono FLAC shards and an index each.
-
-python3 -m espnet2.bin.format_data --conf conf/mini.yaml --data data/tuxpaint data/synth --dump dump
+r"""Stage 2: Kaldi directories become 16 kHz mono FLAC shards and an index each.
 
 A folder that holds several data directories stands for all of them but ``noise``, which is for
-stage 6. Writes
-DUMP/<corpus>/{shards/NNN.ark,index.arrow,wav.scp,dropped.tsv}. One unit is one shard.
+stage 6. Writes DUMP/<corpus>/{shards/NNN.ark,index.arrow,wav.scp,dropped.tsv}. One unit is one
+shard.
+
+examples:
+  python3 -m espnet2.bin.format_data --conf conf/mini.yaml --data data/tuxpaint data/espeak \
+      --dump dump
 """
 
 from collections import Counter
@@ -28,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = step_parser(__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR",
                         help="data directories, or folders of them")  # fmt: skip
-    parser.add_argument("--dump", type=Path, required=True, help="folder of the formatted corpora")
+    parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
+                        help="folder to write: the formatted corpora")  # fmt: skip
     args = parser.parse_args(argv)
     config = from_dict(FormatConfig, load_section(args.conf, "format", args.set), "format")
     corpora = find_corpora(args.data)

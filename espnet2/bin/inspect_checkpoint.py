@@ -1,32 +1,33 @@
 """What a checkpoint holds, and whether it would load; nothing in the file is run.
 
-python3 -m espnet2.bin.inspect_checkpoint xeus/model/xeus_checkpoint_new.pth
-python3 -m espnet2.bin.inspect_checkpoint checkpoint.pth --config other/config.yaml
-
 Prints size and hash of the file, its key layout, containers and step, tensors and parameters of
 each part, and, with a YAML given or found beside it, what would not load. Exit status 1 if it would
 not, or if the file is damaged.
+
+examples:
+  xeus inspect xeus/model/xeus_checkpoint_new.pth
+  xeus inspect checkpoint.pth --config other/config.yaml
 """
 
-import argparse
 from pathlib import Path
 
-from espnet2.ssl.checkpoint_files import read_checkpoint, weights_file
-from espnet2.ssl.config import config_beside
-from espnet2.ssl.inspection import file_lines, problems, tensor_lines
-from espnet2.utils.cli import run_main
+from espnet2.utils.cli import command_parser, run_main
 from espnet2.utils.errors import ConfigError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the report; returns 1 where the checkpoint would not load."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="FILE",
                         help=".pth, .safetensors or a Hugging Face folder")  # fmt: skip
-    parser.add_argument("--config", type=Path, help="its YAML (default: found beside it)")
+    parser.add_argument("--config", type=Path, metavar="FILE",
+                        help="its YAML (default: config.yaml beside it)")  # fmt: skip
     args = parser.parse_args(argv)
+    # What imports torch comes after the options, so that --help and errors come at once.
+    from espnet2.ssl.checkpoint_files import read_checkpoint, weights_file
+    from espnet2.ssl.config import config_beside
+    from espnet2.ssl.inspection import file_lines, problems, tensor_lines
+
     path = weights_file(args.checkpoint)
     checkpoint = read_checkpoint(path)
     for line in (*file_lines(checkpoint), *tensor_lines(checkpoint)):

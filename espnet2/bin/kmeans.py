@@ -1,11 +1,12 @@
 """Stage 4: a codebook from a seeded sample of the training audio.
 
-python3 -m espnet2.bin.kmeans --conf conf/mini.yaml --index dump/train/index.arrow \\
-    --out exp/tokens/mini
-
 Reads section "tokens" of the recipe YAML. Writes OUT/codebook.safetensors and OUT/codebook.json.
 Features are streamed: nothing but the sampled frames is kept, and in memory only. The fit takes
 up to --nj threads, or a GPU where --ngpu is given and faiss was built for one.
+
+examples:
+  python3 -m espnet2.bin.kmeans --conf conf/mini.yaml --index dump/train/index.arrow \\
+      --out exp/tokens/mini
 """
 
 from pathlib import Path
@@ -24,8 +25,10 @@ from espnet2.utils.units import Unit, run_units
 def main(argv: list[str] | None = None) -> int:
     """Fit the codebook."""
     parser = step_parser(__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="index of the training set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the codebook")
+    parser.add_argument("--index", type=Path, required=True, metavar="DIR",
+                        help="the training set, dump/train")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR",
+                        help="folder to write: the codebook")  # fmt: skip
     args = parser.parse_args(argv)
     config = from_dict(TokensConfig, load_section(args.conf, "tokens", args.set), "tokens")
     refuse_converted(args.out)

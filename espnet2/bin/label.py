@@ -1,12 +1,13 @@
 """Stage 5: one cluster id for every 20 ms of a set, and how good the ids are.
 
-python3 -m espnet2.bin.label --conf conf/mini.yaml --index dump/train/index.arrow \\
-    --codebook exp/tokens/mini --out dump/train/labels/mini
-
 Writes OUT/<shard>.u16 (one unit a shard), quality.json, quality.png, quality_histograms.npz (frames
 of each cluster by language) and, when all of it holds, labels.json. --export_text FILE adds
 ESPnet's text form (``utt 12 873 …``); --import_text FILE takes the labels from such a file instead
 of computing them.
+
+examples:
+  python3 -m espnet2.bin.label --conf conf/mini.yaml --index dump/train/index.arrow \\
+      --codebook exp/tokens/mini --out dump/train/labels/mini
 """
 
 import argparse
@@ -30,12 +31,17 @@ TOGETHER = 32  # shards that a process labels one after the other, with one teac
 def main(argv: list[str] | None = None) -> int:
     """Label every shard, then check and describe the whole set."""
     parser = step_parser(__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="index of the set")
-    parser.add_argument("--codebook", type=Path, required=True, help="folder of stage kmeans")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the labels")
+    parser.add_argument("--index", type=Path, required=True, metavar="DIR",
+                        help="the set, such as dump/train")  # fmt: skip
+    parser.add_argument("--codebook", type=Path, required=True, metavar="DIR",
+                        help="folder of stage 4, exp/tokens/<tag>")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR",
+                        help="folder to write: the labels")  # fmt: skip
     text = parser.add_mutually_exclusive_group()
-    text.add_argument("--export_text", type=Path, metavar="FILE", help="write the labels as text")
-    text.add_argument("--import_text", type=Path, metavar="FILE", help="read them from text")
+    text.add_argument("--export_text", type=Path, metavar="FILE",
+                      help="also write the labels as text (default: no)")  # fmt: skip
+    text.add_argument("--import_text", type=Path, metavar="FILE",
+                      help="read the labels from text (default: make them)")  # fmt: skip
     args = parser.parse_args(argv)
     for name in ("index", "codebook", "out"):
         setattr(args, name, getattr(args, name).absolute())

@@ -1,13 +1,14 @@
 """How good label sets are, against a reference: purity, PNMI, and how far they agree.
 
-python3 -m espnet2.bin.label_quality --index dump/valid --labels dump/valid/labels/mini \\
-    --labels dump/valid/labels/mini_it2 --ctm phones.ctm --out exp/label_quality
-
 The reference is a CTM of the index's audio from any aligner, ``utterance channel start duration
 token``, sorted with LC_ALL=C sort -k1,1 -k3,3g; or, with --text, Kaldi ``text`` files, from which
 OUT/letters.ctm is made here. Few minutes of a language make poor models of its letters: where there
 is a training set, run bin.align_text on both and give its CTM. Writes OUT/label_quality.json, .md
 and .png, and prints the tables.
+
+examples:
+  python3 -m espnet2.bin.label_quality --index dump/valid --labels dump/valid/labels/mini \\
+      --labels dump/valid/labels/mini_it2 --ctm phones.ctm --out exp/label_quality
 """
 
 import argparse
@@ -24,7 +25,7 @@ from espnet2.tokens.quality.ctm import SILENCE, Tokens
 from espnet2.tokens.quality.plots import reference_page
 from espnet2.tokens.quality.purity import count_joint, figures
 from espnet2.tokens.quality.tables import report
-from espnet2.utils.cli import run_main
+from espnet2.utils.cli import command_parser, run_main
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import write_json, write_text
 from espnet2.utils.provenance import provenance
@@ -73,24 +74,23 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--index", type=Path, required=True, help="index of the set, or its folder")
+    parser = command_parser(__doc__)
+    parser.add_argument("--index", type=Path, required=True, metavar="DIR",
+                        help="the set, such as dump/train")  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, action="append", required=True, metavar="DIR",
-        help="a label set of that index; may be given again",
+        help="labels of this set; may be given again",
     )  # fmt: skip
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--ctm", type=Path, nargs="+", metavar="FILE", help="alignments of it")
+    source.add_argument("--ctm", type=Path, nargs="+", metavar="FILE",
+                        help="its alignments")  # fmt: skip
     source.add_argument("--text", type=Path, nargs="+", metavar="FILE", help="its transcripts")
     parser.add_argument(
         "--silence", nargs="*", default=SILENCE, metavar="TOKEN",
         help=f"tokens to leave out, in any case (default: {' '.join(SILENCE)})",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of shuffles and of --text")
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="draws shuffles, and models of --text (default: 0)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     return parser.parse_args(argv)
 

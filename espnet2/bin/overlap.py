@@ -1,12 +1,13 @@
 r"""Stage 10: which ML-SUPERB utterances of dev and test are in the pre-training set.
 
-python3 -m espnet2.bin.overlap --conf conf/mini.yaml --index dump/train --data dump/superb \
-    --out dump/superb/overlap.tsv
-
 Writes OUT, a row an overlap, and beside it overlap.json, counts by set, corpus and language. By
 content: the same 16 kHz samples, whole or trimmed as in stage 2 (section format). By name: an
 utterance id or file name that is an utterance or recording of the pre-training set. One unit
 decodes some thousands of utterances; sets that tracks share are done once.
+
+examples:
+  python3 -m espnet2.bin.overlap --conf conf/mini.yaml --index dump/train --data dump/superb \
+      --out dump/superb/overlap.tsv
 """
 
 from argparse import Namespace
@@ -31,9 +32,12 @@ UTTERANCES_A_UNIT = 4096
 def main(argv: list[str] | None = None) -> int:
     """Hash the evaluation, then look for it in the index."""
     parser = step_parser(__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="folder of the training set")
-    parser.add_argument("--data", type=Path, required=True, help="folder of stage 10's sets")
-    parser.add_argument("--out", type=Path, required=True, help="table of overlaps to write")
+    parser.add_argument("--index", type=Path, required=True, metavar="DIR",
+                        help="the training set, dump/train")  # fmt: skip
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR",
+                        help="sets of stage 10, dump/superb")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE",
+                        help="table to write")  # fmt: skip
     args = parser.parse_args(argv)
     args.index, args.out = args.index.absolute(), args.out.absolute()
     config = from_dict(FormatConfig, load_section(args.conf, "format", args.set), "format")

@@ -1,10 +1,10 @@
-"""Stage 7: length buckets or packed pieces, sampling weights and passes; what a run costs before
-it is spent.
-
-python3 -m espnet2.bin.plan --conf conf/mini.yaml --dump dump
+"""Stage 7: buckets of like length, sampling weights and passes, and what a run will cost.
 
 Writes DUMP/{train,valid}/plan/{plan.json,rows.npy,dropped.tsv} (and starts.npy with ``pack_s``) and
 prints hours, steps and bytes; with ``plan.hours_per_gpu_hour`` also GPU-hours.
+
+examples:
+  python3 -m espnet2.bin.plan --conf conf/mini.yaml --dump dump
 """
 
 from dataclasses import replace
@@ -21,9 +21,8 @@ from espnet2.utils.units import Unit, run_units
 def main(argv: list[str] | None = None) -> int:
     """Plan both sets, then print what a pass over the training set costs."""
     parser = step_parser(__doc__)
-    parser.add_argument(
-        "--dump", type=Path, required=True, help="folder of the train and valid sets"
-    )
+    parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
+                        help="folder of the train and valid sets")  # fmt: skip
     args = parser.parse_args(argv)
     config = from_dict(PlanConfig, load_section(args.conf, "plan", args.set), "plan")
     seed = load_seed(args.conf, args.set)

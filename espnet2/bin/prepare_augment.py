@@ -1,10 +1,11 @@
 """Stage 6: banks of noises and of room impulse responses.
 
-python3 -m espnet2.bin.prepare_augment --conf conf/mini.yaml --data data --dump dump
-
 Writes DUMP/noise and DUMP/rirs (bank.f32, bank.json, dropped.tsv). Noise is generated, mixed from
 training audio (babble), and cut from the recordings of DATA/noise, if that data directory exists,
 and of augment.noise_dirs. Rooms come from augment.rir_dirs, or are simulated.
+
+examples:
+  python3 -m espnet2.bin.prepare_augment --conf conf/mini.yaml --data data --dump dump
 """
 
 from pathlib import Path
@@ -27,8 +28,11 @@ BANK_FILES = ("bank.f32", "bank.json", "dropped.tsv")
 def main(argv: list[str] | None = None) -> int:
     """Write both banks."""
     parser = step_parser(__doc__)
-    parser.add_argument("--dump", type=Path, required=True, help="folder of the formatted corpora")
-    parser.add_argument("--data", type=Path, help="folder that may hold a data directory 'noise'")
+    parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
+                        help="folder of the formatted corpora")  # fmt: skip
+    parser.add_argument("--data", type=Path, metavar="DIR",
+                        help="folder that may hold a data directory noise (default: none)",
+                        )  # fmt: skip
     args = parser.parse_args(argv)
     config = from_dict(BankConfig, load_section(args.conf, "augment", args.set), "augment")
     dump, seed = args.dump.absolute(), load_seed(args.conf, args.set)

@@ -1,12 +1,13 @@
 """Stage 1: prepare the corpora of a recipe, each as a Kaldi data directory.
 
-python3 -m espnet2.bin.prepare_data --conf conf/mini.yaml --corpora local/corpora.yaml \\
-    --downloads downloads --superb_root downloads/ml_superb_mini --data data
-
 Writes DATA/<corpus>/ (Kaldi directory of the pre-training audio, dropped.tsv, corpus.json). The
 corpora of the mini recipe are fetched first, and their test parts become the ML-SUPERB tree
 SUPERB_ROOT with corpora.json (which corpora are real). One unit is one corpus; one that is
 switched off is removed from DATA.
+
+examples:
+  python3 -m espnet2.bin.prepare_data --conf conf/mini.yaml --corpora local/corpora.yaml \\
+      --downloads downloads --superb_root downloads/ml_superb_mini --data data
 """
 
 import argparse
@@ -60,13 +61,20 @@ def main(argv: list[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The options of this step."""
     parser = step_parser(__doc__)
-    parser.add_argument("--corpora", type=Path, required=True, help="YAML of the corpora")
-    parser.add_argument("--only", default="", help="names of some of them: 'mls fleurs'")
-    parser.add_argument("--downloads", type=Path, required=True, help="where the corpora stand")
-    parser.add_argument("--superb_root", type=Path, required=True, help="ML-SUPERB tree to write")
-    parser.add_argument("--data", type=Path, required=True, help="folder of Kaldi directories")
+    parser.add_argument("--corpora", type=Path, required=True, metavar="FILE",
+                        help="YAML of the corpora")  # fmt: skip
+    parser.add_argument("--only", default="", metavar="NAMES",
+                        help="some of them, in quotes: 'mls fleurs' (default: all)")  # fmt: skip
+    parser.add_argument("--downloads", type=Path, required=True, metavar="DIR",
+                        help="folder of the corpora as fetched")  # fmt: skip
+    parser.add_argument("--superb_root", type=Path, required=True, metavar="DIR",
+                        help="folder to write: the ML-SUPERB tree")  # fmt: skip
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR",
+                        help="folder to write: Kaldi directories")  # fmt: skip
     parser.add_argument(
-        "--with_unlabelled", choices=["true", "false"], help="overrides data.with_unlabelled"
+        "--with_unlabelled",
+        choices=["true", "false"],
+        help="take audio without transcripts, too (default: data.with_unlabelled)",
     )
     return parser
 
@@ -198,7 +206,7 @@ def espeak_version() -> str:
         return importlib.metadata.version("espeakng-loader")
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError(
-            "espeakng-loader is not installed; run tools/install.sh, or pip install espeakng-loader"
+            "espeakng-loader is not installed; run tools/install.sh, or pip install 'xeus[recipe]'"
         ) from None
 
 

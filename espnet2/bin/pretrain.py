@@ -1,8 +1,5 @@
 r"""Stage 8: pre-train a model on planned batches and their labels.
 
-python3 -m espnet2.bin.pretrain --conf conf/mini.yaml --dump dump --labels_tag mini \
-    --exp exp/ssl_mini --ranks 2
-
 Writes EXP/{config.yaml,metrics.jsonl,languages.tsv,summary.json,train.log}, EXP/plots,
 EXP/checkpoints (the last few, to resume from), EXP/intermediate (the model alone, all kept) and
 EXP/best (of lowest validation loss); where there is something to tell also EXP/alarms.tsv,
@@ -13,6 +10,10 @@ job has the ``nodes`` of its YAML, with ``--ranks`` ranks on each, and returns t
 time is up.
 
 --find_batch and --price ask before a run begins; they run on this machine and write nothing.
+
+examples:
+  python3 -m espnet2.bin.pretrain --conf conf/mini.yaml --dump dump --labels_tag mini \
+      --exp exp/ssl_mini --ranks 2
 """
 
 import json
@@ -35,10 +36,14 @@ BANKS = (("noise", "noise_prob"), ("rirs", "rir_prob"))
 def main(argv: list[str] | None = None) -> int:
     """Pre-train, as one rank or as the process that starts them."""
     parser = step_parser(__doc__)
-    parser.add_argument("--dump", type=Path, required=True, help="folder of train, valid, banks")
-    parser.add_argument("--labels_tag", required=True, help="labels in DUMP/<set>/labels/<tag>")
-    parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--ranks", type=positive, default=1, help="ranks on a machine")
+    parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
+                        help="folder of train, valid and banks")  # fmt: skip
+    parser.add_argument("--labels_tag", required=True, metavar="TAG",
+                        help="labels in DUMP/<set>/labels/TAG")  # fmt: skip
+    parser.add_argument("--exp", type=Path, required=True, metavar="DIR",
+                        help="folder to write: the experiment")  # fmt: skip
+    parser.add_argument("--ranks", type=positive, default=1, metavar="N",
+                        help="ranks on a machine (default: 1)")  # fmt: skip
     parser.add_argument("--find_batch", action="store_true",
                         help="only find the largest batch that fits on one device")  # fmt: skip
     parser.add_argument("--price", action="store_true",

@@ -1,10 +1,11 @@
 """Stage 13: RESULTS.md, superb.json and one self-contained report.html.
 
-python3 -m espnet2.bin.report --conf conf/mini.yaml --exp exp --dump dump --ssl exp/ssl_mini \\
-    --out exp/report
-
 Needs EXP/superb/scores.json of stage 12; whatever else earlier stages left is shown too, and what
 is not there is left out: an encoder of somebody else needs no pre-training here.
+
+examples:
+  python3 -m espnet2.bin.report --conf conf/mini.yaml --exp exp --dump dump --ssl exp/ssl_mini \\
+      --out exp/report
 """
 
 import shlex
@@ -26,10 +27,13 @@ OUTPUTS = ("RESULTS.md", "superb.json", "report.html")
 def main(argv: list[str] | None = None) -> int:
     """Write the report."""
     parser = step_parser(__doc__)
-    parser.add_argument("--exp", type=Path, required=True, help="the experiments' folder")
-    parser.add_argument("--dump", type=Path, required=True, help="the prepared data's folder")
-    parser.add_argument("--ssl", type=Path, help="the pre-training run's folder, if there is one")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--exp", type=Path, required=True, metavar="DIR",
+                        help="folder of the experiments")  # fmt: skip
+    parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
+                        help="folder of the prepared data")  # fmt: skip
+    parser.add_argument("--ssl", type=Path, metavar="DIR",
+                        help="folder of the pre-training run (default: none)")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     args = parser.parse_args(argv)
     section = load_section(args.conf, "report", args.set)
     config = from_dict(ReportConfig, section, f"{args.conf}: report")

@@ -1,13 +1,14 @@
 """Stage 12: decode every cell on dev and test, score it, choose learning rates on dev.
 
-python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells exp/superb \\
-    --out exp/superb/scores.json --seeds 3
-
 Cells are those that section finetune names; others, of an earlier matrix, are left out. Writes
 <cell>/hyp/<split>.tsv for dev, test, dialects and every further test, and <cell>/score.json, then
 OUT. One unit is one cell. A cell without a trained model, or whose scoring fails, is named in
-OUT with its reason and does not stop the others; the exit status is then 3 where scoring failed,
-and 1 where no cell at all has a score.
+OUT with its reason and does not stop the others; the exit status is then 3 where scoring failed, or
+no cell at all has a score.
+
+examples:
+  python3 -m espnet2.bin.score --conf conf/mini.yaml --data dump/superb --cells exp/superb \\
+      --out exp/superb/scores.json --seeds 3
 """
 
 from argparse import Namespace
@@ -18,9 +19,10 @@ from espnet2.evaluation.cells import Cell, find_cells, parse_cell
 from espnet2.evaluation.references import reference_files, scored_splits
 from espnet2.evaluation.report.config import ReportConfig
 from espnet2.evaluation.score_config import ScoreConfig
-from espnet2.train.cells import FinetuneConfig, cells, finetune_config
+from espnet2.train.cells import CellConfig, FinetuneConfig, cells, finetune_config, other_settings
 from espnet2.utils.cli import SOME_FAILED, positive, run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
+from espnet2.utils.gpus import refuse_missing_gpus
 from espnet2.utils.logs import log
 from espnet2.utils.units import Unit, failed_units, run_units
 
@@ -30,16 +32,22 @@ CELLS_A_PROCESS = 16  # scored by one process, which starts in seconds and score
 def main(argv: list[str] | None = None) -> int:
     """Score the cells, then put their scores together."""
     parser = step_parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that stage 10 wrote")
-    parser.add_argument("--cells", type=Path, required=True, help="folder that stage 11 wrote")
-    parser.add_argument("--out", type=Path, required=True, help="scores.json")
-    parser.add_argument("--seeds", type=positive, help="seeds 1 to this, instead of the YAML's")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR",
+                        help="sets of stage 10, dump/superb")  # fmt: skip
+    parser.add_argument("--cells", type=Path, required=True, metavar="DIR",
+                        help="cells of stage 11, exp/superb")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE",
+                        help="scores.json to write")  # fmt: skip
+    parser.add_argument("--seeds", type=positive, metavar="N",
+                        help="score seeds 1 to N (default: the YAML's)")  # fmt: skip
     args = parser.parse_args(argv)
+    refuse_missing_gpus(args.ngpu, args.cluster)
     section = load_section(args.conf, "report", args.set)
     config = from_dict(ReportConfig, section, f"{args.conf}: report").score
     recipe = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
     found = recipe_cells(recipe, args)
-    lost = {cell: f"not trained: {cell.why_not_trained}" for cell in found if not cell.is_trained}
+    why_not = {cell: why_not_scored(cell, settings) for cell, settings in found.items()}
+    lost = {cell: f"not trained: {reason}" for cell, reason in why_not.items() if reason}
     for cell, reason in lost.items():
         log(f"{cell.name} {reason}")
     units = {
@@ -54,21 +62,32 @@ def main(argv: list[str] | None = None) -> int:
         f"in: {len(found)} cells -> out: {len(scored)} scored; without a model {len(lost)}, "
         f"not scored {len(unscored)}"
     )
-    if not scored:
-        return 1
     status = run_units([summary_unit(scored, lost | unscored, args)], args)
-    return status or (SOME_FAILED if unscored else 0)
+    return status or (SOME_FAILED if unscored or not scored else 0)
 
 
-def recipe_cells(config: FinetuneConfig, args: Namespace) -> list[Cell]:
+def why_not_scored(cell: Cell, settings: CellConfig) -> str:
+    """Why a cell has nothing to score; "" where it has."""
+    if not cell.is_trained:
+        return cell.why_not_trained
+    difference = other_settings(cell.folder, settings)
+    if difference:
+        return (
+            f"only with other settings ({difference}); run stage 11 (finetune), or give the --conf "
+            "it was trained with"
+        )
+    return ""
+
+
+def recipe_cells(config: FinetuneConfig, args: Namespace) -> dict[Cell, CellConfig]:
     """The cells of the recipe, whether stage 11 has begun them or not; others are left out."""
     if args.seeds:
         config = replace(config, seeds=list(range(1, args.seeds + 1)))
-    named = {parse_cell(args.cells / c.encoder_name / c.name) for c in cells(config)}
+    named = {parse_cell(args.cells / c.encoder_name / c.name): c for c in cells(config)}
     others = [cell.name for cell in find_cells(args.cells) if cell not in named]
     if others:
         log(f"left out, not of this recipe: {', '.join(others)}")
-    return sorted(named, key=lambda cell: cell.folder)
+    return {cell: named[cell] for cell in sorted(named, key=lambda cell: cell.folder)}
 
 
 def cell_unit(cell: Cell, config: ScoreConfig, further: list[str], args: Namespace) -> Unit:

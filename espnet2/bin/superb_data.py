@@ -1,8 +1,5 @@
 r"""Stage 10: ML-SUPERB, ML-SUPERB 2.0 or Kaldi directories as the sets of the benchmark.
 
-python3 -m espnet2.bin.superb_data --conf conf/mini.yaml --root downloads/ml_superb \
-    --out dump/superb
-
 finetune.data.kind says what ROOT holds. Writes
 OUT/<track>/<split>/{wav.scp,text,utt2lang,utt2corpus,utt2dur,utt2spk,spk2utt} for the splits
 train, dev and test, of ML-SUPERB 2.0 also test_dialect, of Kaldi directories also those named in
@@ -14,6 +11,10 @@ language, one Parquet file or one directory.
 For each name in finetune.corrupted also OUT/<track>/<name>, the test split in noise and in rooms:
 the same ids and texts, audio in arks of FLAC, conditions.tsv (noise, SNR, room and T60 of each
 utterance). Its noises and rooms are in OUT/banks/<name>. One unit is some thousand utterances.
+
+examples:
+  python3 -m espnet2.bin.superb_data --conf conf/mini.yaml --root downloads/ml_superb \
+      --out dump/superb
 """
 
 from argparse import Namespace
@@ -40,8 +41,10 @@ TABLES = ("wav.scp", "text", "utt2lang", "utt2corpus", "utt2spk", "utt2dur")
 def main(argv: list[str] | None = None) -> int:
     """Read every language, join them, then make the corrupted tests."""
     parser = step_parser(__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the benchmark's data")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the Kaldi directories")
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR",
+                        help="folder of the benchmark's data")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR",
+                        help="folder to write: Kaldi directories")  # fmt: skip
     args = parser.parse_args(argv)
     config = finetune_config(load_section(args.conf, "finetune", args.set), str(args.conf))
     training = from_dict(BankConfig, load_section(args.conf, "augment", args.set), "augment")

@@ -1,27 +1,26 @@
 """Check Kaldi data directories by every rule (``espnet2/data/kaldi/check.py`` lists them).
 
-python3 -m espnet2.bin.validate_data data/tuxpaint [DIR ...]
-
 Prints every problem with file and line on stderr, and notes (what is worth knowing but not wrong)
 on stdout. The audio must be there; --audio also opens every file and compares lengths. Exit status
 1 if there is any problem. Memory does not grow with the directory.
+
+examples:
+  python3 -m espnet2.bin.validate_data data/tuxpaint [DIR ...]
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from espnet2.data.kaldi.check import examine
-from espnet2.utils.cli import run_main
+from espnet2.utils.cli import command_parser, run_main
 
 
 def main(argv: list[str] | None = None) -> int:
     """Validate each directory; returns 1 when one of them has a problem."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR")
-    parser.add_argument("--allow_pipes", action="store_true", help="commands in wav.scp are fine")
+    parser = command_parser(__doc__)
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR",
+                        help="Kaldi data directories")  # fmt: skip
+    parser.add_argument("--allow_pipes", action="store_true", help="take commands in wav.scp")
     parser.add_argument("--audio", action="store_true",
                         help="open every file (with --allow_pipes, run every command)")  # fmt: skip
     args = parser.parse_args(argv)

@@ -1,6 +1,7 @@
 """Recordings that a user lists: ``wav.scp`` (and ``segments``), or plain audio files."""
 
-from collections.abc import Iterable, Sequence
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,19 @@ from espnet2.data.kaldi import Utterance, shown
 from espnet2.data.kaldi.rows import Span, check_source, note_unknown_recording, parse_span
 from espnet2.data.kaldi.tables import Problems, checked_entries
 from espnet2.data.tsv import Dropped
-from espnet2.utils.errors import DataError
+from espnet2.utils.errors import ConfigError, DataError
+
+
+def chosen(args: Namespace) -> list[Utterance]:
+    """What the options of ``espnet2.utils.cli.add_recordings`` name, in C order.
+
+    Raises:
+        ConfigError: --segments without --wav_scp.
+        DataError: a list that cannot be used.
+    """
+    if args.segments and not args.wav_scp:
+        raise ConfigError("--segments cuts the recordings of a --wav_scp, not of --wav")
+    return plain_files(args.wav) if args.wav else listed(args.wav_scp, args.segments)
 
 
 def listed(wav_scp: Path, segments: Path | None = None) -> list[Utterance]:
@@ -71,6 +84,24 @@ def plain_files(paths: Sequence[Path]) -> list[Utterance]:
 def with_durations(utterances: Iterable[Utterance]) -> list[Utterance]:
     """The utterances with seconds from segments or audio headers; 0 where one cannot be opened."""
     return [replace(u, duration_s=seconds_of(u)) for u in utterances]
+
+
+def in_chunks(utterances: Sequence[Utterance], limit_s: float) -> Iterator[list[Utterance]]:
+    """Utterances with a ``duration_s`` in their order, up to ``limit_s`` seconds at a time, or one.
+
+    One whose length is not known counts as a second.
+    """
+    chunk: list[Utterance] = []
+    total_s = 0.0
+    for utterance in utterances:
+        length_s = utterance.duration_s or 1.0
+        if chunk and total_s + length_s > limit_s:
+            yield chunk
+            chunk, total_s = [], 0.0
+        chunk.append(utterance)
+        total_s += length_s
+    if chunk:
+        yield chunk
 
 
 def usable_audio(utterance: Utterance, shortest: int) -> np.ndarray | Dropped:

@@ -1,18 +1,19 @@
-"""Teachers by name. A teacher's module is imported only when it is asked for."""
+"""Teachers by name. A teacher's module, and with it torch, is imported only when it is asked for:
+commands that only check settings begin at once.
+"""
 
 import importlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from espnet2.ssl.config import config_beside
-from espnet2.tokens.teachers.base import Teacher
 from espnet2.tokens.teachers.hf_folder import model_files
 from espnet2.utils.config import from_dict, guess
 from espnet2.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from espnet2.tokens.teachers.base import Teacher
 
 TEACHERS = {  # name: (module, teacher, its settings)
     "mfcc": ("espnet2.tokens.teachers.mfcc", "MfccTeacher", "MfccConfig"),
@@ -22,12 +23,14 @@ TEACHERS = {  # name: (module, teacher, its settings)
 }
 
 
-def build_teacher(name: str, settings: dict[str, Any], device: str = "cpu") -> Teacher:
+def build_teacher(name: str, settings: dict[str, Any], device: str = "cpu") -> "Teacher":
     """The teacher ``name`` with its ``teacher_conf``.
 
     Raises:
         ConfigError: an unknown name or setting, with a guess; a GPU where there is none.
     """
+    import torch  # see the module's docstring
+
     config = teacher_config(name, settings)
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--ngpu: torch finds no GPU here; leave the option out to use the CPU")
@@ -44,13 +47,13 @@ def teacher_config(name: str, settings: dict[str, Any]) -> Any:
     return from_dict(getattr(module, config), settings, "tokens: teacher_conf")
 
 
-def shared_teacher(name: str, settings: dict[str, Any], device: str) -> Teacher:
+def shared_teacher(name: str, settings: dict[str, Any], device: str) -> "Teacher":
     """``build_teacher``, or the same one again for the next shard of a process."""
     return _last_teacher(name, json.dumps(settings, sort_keys=True, default=str), device)
 
 
 @lru_cache(maxsize=1)
-def _last_teacher(name: str, settings: str, device: str) -> Teacher:
+def _last_teacher(name: str, settings: str, device: str) -> "Teacher":
     return build_teacher(name, json.loads(settings), device)
 
 
@@ -78,4 +81,6 @@ def teacher_files(name: str, settings: dict[str, Any]) -> list[Path]:
             f"tokens: teacher_conf: checkpoint: {config.checkpoint}: no such file; a relative path "
             f"is taken from {Path.cwd()}"
         )
+    from espnet2.ssl.config import config_beside  # see the module's docstring
+
     return [config.checkpoint, config_beside(config.checkpoint)]
