@@ -5,14 +5,17 @@ The numbers are those of the convolutional front end (kernels 10,3,3,3,3,2,2 and
 lengths all live on this grid, so cutting audio at a multiple of 320 samples cuts labels exactly.
 """
 
+from typing import TypeVar
+
 import numpy as np
 
 SAMPLE_RATE_HZ = 16_000
 HOP_SAMPLES = 5 * 2**6  # product of the strides: 320 samples, 20 ms
 RECEPTIVE_SAMPLES = 400  # samples seen by one frame: 25 ms
+Count = TypeVar("Count", int, np.ndarray)
 
 
-def num_frames(num_samples: int | np.ndarray) -> int | np.ndarray:
+def num_frames(num_samples: Count) -> Count:
     """Frames of ``num_samples`` samples, without padding; 0 below one receptive field.
 
     Takes an int and returns an int, or takes an integer array and returns one of its shape.

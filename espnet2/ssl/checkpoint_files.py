@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,10 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     kind = kind_of(path)
-    containers, others, step = [], [], None
+    content: Any
+    containers: list[str] = []
+    others: list[str] = []
+    step = None
     if kind == "safetensors":
         content, step = load_safetensors(path)
     else:
@@ -109,10 +113,10 @@ def inner_key(content: object, depth: int) -> str | None:
     return next((key for key in CONTAINERS if isinstance(content.get(key), Mapping)), None)
 
 
-def whole_number(content: Mapping[object, object], default: int | None) -> int | None:
+def whole_number(content: Mapping[Any, Any], default: int | None) -> int | None:
     """The step counter in a container (ours: step; ESPnet's and Lightning's: global_step)."""
     for key in ("step", "global_step"):
-        value = content.get(key)
+        value: Any = content.get(key)
         if type(value) is int:
             return value
         is_count = isinstance(value, Tensor) and value.numel() == 1

@@ -168,7 +168,7 @@ def without(conf: Any, keys: tuple[str, ...]) -> Any:
     return {key: value for key, value in conf.items() if key not in keys}
 
 
-def section(cls: type, part: Mapping[str, Any], key: str, where: str):
+def section(cls: type, part: Mapping[str, Any], key: str, where: str) -> Any:
     """``part[key]`` (absent or null: empty) as the dataclass ``cls``."""
     return from_dict(cls, part.get(key) or {}, f"{where}: {key}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -36,7 +37,7 @@ class EncodeOutput:
     def __len__(self) -> int:
         return 3
 
-    def __getitem__(self, key: int | str):
+    def __getitem__(self, key: int | str) -> Any:
         if not isinstance(key, str):
             return self.as_tuple()[key]
         names = {

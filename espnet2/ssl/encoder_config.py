@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -103,7 +104,7 @@ class EncoderConfig:
         if problems:
             raise ConfigError("\n".join(f"encoder_conf: {problem}" for problem in problems))
 
-    def problems(self):
+    def problems(self) -> Iterator[str]:
         """What cannot be built, one sentence each."""
         small = [name for name in SIZES if getattr(self, name) < 1]
         yield from (f"{name} must be at least 1, got {getattr(self, name)}" for name in small)

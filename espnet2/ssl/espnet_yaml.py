@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from espnet2.ssl.config import SSLModelConfig
@@ -47,7 +48,7 @@ def espnet_yaml(config: SSLModelConfig) -> dict[str, Any]:
     }
 
 
-def unknown_to_espnet(config: SSLModelConfig):
+def unknown_to_espnet(config: SSLModelConfig) -> Iterator[str]:
     """What ESPnet cannot build, one sentence each."""
     if config.encoder.pos_enc_layer_type == "none":
         yield "encoder_conf: ESPnet has no pos_enc_layer_type none"

@@ -83,7 +83,8 @@ def extract(
     ``utterances`` have a ``duration_s``, which only decides the batches: how they are cut changes
     no feature by more than rounding does.
     """
-    samples = np.array([round(u.duration_s * SAMPLE_RATE_HZ) for u in utterances])
+    seconds = [u.duration_s for u in utterances if u.duration_s is not None]  # all have one
+    samples = np.array([round(s * SAMPLE_RATE_HZ) for s in seconds])
     groups = [
         [utterances[row] for row in rows]
         for rows in reversed(padded_groups(samples, batch_seconds))

@@ -37,8 +37,9 @@ def build_model(config: SSLModelConfig) -> ESPnetSSLModel:
     normalize = config.normalize
     model = ESPnetSSLModel(
         frontend=frontend,
-        normalize=normalize
-        and UtteranceMVN(normalize.norm_means, normalize.norm_vars, normalize.eps),
+        normalize=None
+        if normalize is None
+        else UtteranceMVN(normalize.norm_means, normalize.norm_vars, normalize.eps),
         preencoder=preencoder,
         encoder=build_encoder(config.encoder, width),
         masker=Masker(width, config.masker),

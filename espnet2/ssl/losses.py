@@ -8,6 +8,7 @@ gather whose size the host would have to wait for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +59,7 @@ class CosineHead(nn.Module):
         return at_least_float32(projected @ classes.t()) / TEMPERATURE
 
 
-HEADS = {"hubert_ce": LinearHead, "hubert": CosineHead}
+HEADS: dict[str, Any] = {"hubert_ce": LinearHead, "hubert": CosineHead}
 
 
 class MaskedPredictionLoss(nn.Module):
@@ -83,7 +84,7 @@ class MaskedPredictionLoss(nn.Module):
         """
         frame_weight = self.masked_weight * targets.is_masked
         frame_weight = frame_weight + self.unmasked_weight * targets.is_visible  # (B, T)
-        total, logits, entropy = 0.0, None, None
+        total: Tensor | float = 0.0
         weighted = [*extra.items(), *zip(self.layers, self.layer_weights, strict=True)]
         for layer, weight in weighted:
             logits = self.decoder(states[layer])

@@ -38,9 +38,10 @@ class ASRTask:
             ConfigError: nothing named, a YAML that cannot be used, no such device, no encoder.
             CheckpointError: the cell is not trained, or its files do not fit together.
         """
-        if config_file is None and model_file is None:
+        path = config_file if model_file is None else model_file
+        if path is None:
             raise ConfigError("build_model_from_file: give the cell's folder as model_file")
-        folder = folder_of(config_file if model_file is None else model_file)
+        folder = folder_of(path)
         if not (folder / "model.pth").is_file():
             raise CheckpointError(f"{folder} holds no model.pth: the cell is not trained")
         where = folder / "config.yaml" if config_file is None else Path(config_file)

@@ -86,7 +86,7 @@ def usable_device(name: str | int | torch.device) -> torch.device:
     return device
 
 
-def one_of(name: str, value, alias: str, alias_value):
+def one_of(name: str, value: Any, alias: str, alias_value: Any) -> Any:
     """The one of two spellings of an argument that was given."""
     if value is not None and alias_value is not None:
         raise ConfigError(f"build_model_from_file: {name} and {alias} are the same; give one")

@@ -162,10 +162,11 @@ def from_dict(cls: type[T], data: dict[str, Any], where: str) -> T:
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must be a mapping, got {data!r}")
     hints = typing.get_type_hints(cls)
-    known = {field.name for field in dataclasses.fields(cls)}
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # a class of any kind comes in
+    known = {field.name for field in fields}
     required = {
         field.name
-        for field in dataclasses.fields(cls)
+        for field in fields
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
     problems, values = [], {}
@@ -194,7 +195,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)
     if origin in (typing.Union, types.UnionType):
         return convert_union(parts, value, where)
@@ -228,13 +229,13 @@ def convert_union(parts: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in parts:
         return None
     choices = [part for part in parts if part is not type(None)]
-    problem = None
+    problems = []
     for part in choices:
         try:
             return convert(part, value, where)
         except ConfigError as error:
-            problem = problem or error
-    raise problem
+            problems.append(error)
+    raise problems[0]
 
 
 def convert_leaf(hint: type, value: Any, where: str) -> Any:

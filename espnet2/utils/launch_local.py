@@ -43,7 +43,8 @@ def launch_local(
     A process that is killed loses the unit it was in; a new one does the rest of its pack. A lone
     unit also shows its progress on the terminal. Returns (spec, last error line) of the failed.
     """
-    waiting, free, running, failed = deque(packs), list(lanes), [], []
+    waiting, free, failed = deque(packs), list(lanes), []
+    running: list[Process] = []
     total, ended, next_word = sum(map(len, packs)), 0, time.monotonic() + SAID_EVERY_S
     follow = Follower(packs[0][0].with_suffix(".log")) if total == 1 else None
     try:

@@ -81,7 +81,7 @@ def one_thread_environment() -> dict[str, str]:
 
 
 def start(
-    command: list[str], variables: Mapping[str, str] | None = None, **options
+    command: list[str], variables: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen:
     """Start a single-threaded child that dies with this process.
 

@@ -151,7 +151,7 @@ def failed_units(units: Iterable[Unit], args: Namespace) -> dict[str, str]:
             pending.append(write_spec(unit, print_, args.log_dir))
             needs = needs_with(unit, needs)
             folders.add(unit.marker.parent)
-    if not pending:
+    if needs is None:
         log(f"up to date ({len(names)} unit{'s' * (len(names) != 1)})")
         return {}
     failed = launch(pending, args, needs)

@@ -32,7 +32,7 @@ from espnet2.utils.units import Unit, mark_done
 JOIN = "--join"
 
 
-def main() -> int | None:
+def main() -> int:
     """Do the units named on the command line; of one alone the output stays where it goes."""
     # As launch_local starts it, also where a person does: more threads add up in another order.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
@@ -42,9 +42,10 @@ def main() -> int | None:
     ]  # a unit has its own directory
     if not paths:
         raise XeusError("give the JSON file of a unit; a stage writes them into its log folder")
-    if JOIN in words:
-        return join(paths[0])
-    return do_in_turn(paths) if len(paths) > 1 else do(paths[0])
+    if len(paths) > 1:
+        return do_in_turn(paths)
+    (join if JOIN in words else do)(paths[0])
+    return 0
 
 
 def do_in_turn(paths: list[Path]) -> int:
