@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,23 @@ def drive(*options, run=RUN, cwd=ROOT, **environment):
 
 
 def test_help_is_the_header_of_the_driver():
-    result = drive("--help")
+    result = drive("--help", run=ROOT / "egs2/TEMPLATE/ssl1/ssl.sh")
     assert result.returncode == 0
     assert result.stdout.startswith("XEUS: from corpora to a row in the ML-SUPERB table")
     for number, name in enumerate(STAGES, start=1):
         assert f"{number:4d} {name} " in result.stdout
+    assert "  --stage N           first stage to run (default 1)" in result.stdout
+
+
+def test_the_help_of_a_recipe_has_its_own_defaults():
+    help_ = drive("--help", run=SUPERB).stdout
+    assert help_.startswith("XEUS: from corpora to a row in the ML-SUPERB table")
+    assert "  --stage N           first stage to run (default 10)" in help_
+    assert "  --conf FILE         recipe YAML (default conf/ml_superb.yaml)" in help_
+    assert "(default egs2/ml_superb/asr1)" in help_
+    mini = drive("--help").stdout
+    assert "  --stage N           first stage to run (default 1)" in mini
+    assert "  --data DIR          the ML-SUPERB tree (default downloads/ml_superb_mini)" in mini
 
 
 @pytest.mark.parametrize(
@@ -74,7 +87,7 @@ def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
     assert str(tmp_path / "my data" / "dumpdir") in commands[3]
     score = commands[modules.index("espnet2.bin.score") - len(modules)]
     assert score[score.index("--seeds") + 1] == "1"  # as stage 11
-    assert all(words[words.index("--nj") + 1] == "3" for words in commands if words[1] == "-m")
+    assert all(value(words, "--nj") == "3" for words in commands if words[1] == "-m")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,6 +113,19 @@ def test_the_benchmark_alone_is_stages_10_to_13_of_a_tree_and_an_export():
         assert value(steps[name], "--set") == "finetune.only_encoders=[mine,fbank]"
 
 
+def log_folders(*options):
+    lines = drive("--dry_run", "--stage=11", *options).stdout.splitlines()
+    commands = [shlex.split(line) for line in lines if " -m espnet2.bin." in line]
+    return [value(words, "--log_dir") for words in commands]
+
+
+def test_runs_of_a_recipe_do_not_share_their_logs(tmp_path):
+    (tmp_path / "other.yaml").touch()
+    assert log_folders() == [f"exp/log/mini/{step}" for step in ("finetune", "score", "report")]
+    runs = [[], ["--ssl_tag=two"], ["--expdir=exp2"], [f"--conf={tmp_path}/other.yaml"]]
+    assert len({log_folders(*options)[0] for options in runs}) == len(runs)
+
+
 def value(words, option):
     return words[words.index(option) + 1]
 
@@ -115,7 +141,7 @@ def test_after_cells_that_failed_the_stages_go_on_and_the_end_is_not_well(tmp_pa
     assert result.returncode == 1
     assert "stage 13 (report)" in result.stderr
     assert result.stderr.splitlines()[-1] == (
-        "ssl.sh: error: cells failed; they are named above and marked in "
+        "run.sh: error: cells failed; they are named above and marked in "
         f"{tmp_path}/superb/scores.json"
     )
     result = drive(*folders, run=SUPERB, XEUS_PYTHON=str(python), SCORE="1")
@@ -165,12 +191,61 @@ def test_what_was_called_is_noted_once_a_call_and_never_in_a_dry_run(tmp_path):
 
 def test_a_failing_stage_says_how_to_resume(tmp_path):
     python = tmp_path / "python3"
-    python.write_text('#!/bin/sh\ncase "$*" in *check_install*) ;; *) exit 1 ;; esac\n')
+    python.write_text('#!/bin/sh\ncase "$*" in *check_install* | *preflight*) ;; *) exit 1 ;; esac\n')
     python.chmod(0o755)
     result = drive("--stage", "3", XEUS_PYTHON=str(python))
     assert result.returncode == 1
     assert "stage 3 (combine) failed; fix it, then resume with --stage 3" in result.stderr
     assert "stage 4" not in result.stderr
+
+
+def refusal(tmp_path, *options):
+    """What a run says that ends before its first stage and leaves nothing behind."""
+    folders = [f"--{name}={tmp_path / name}" for name in ("expdir", "dumpdir", "datadir")]
+    result = drive(*folders, *options, run=SUPERB, XEUS_PYTHON=sys.executable)
+    assert result.returncode == 1
+    assert "stage 1" not in result.stderr
+    assert not list(tmp_path.glob("*dir"))
+    [line] = [line for line in result.stderr.splitlines() if "error: " in line]
+    return line
+
+
+def test_what_stage_11_would_refuse_is_refused_before_stage_10(tmp_path):
+    tree, export = tmp_path / "tree", tmp_path / "export"
+    for corpus in ("mls", "nchlt"):
+        (tree / corpus / "eng/wav").mkdir(parents=True)
+    export.mkdir()
+    for name in ("config.yaml", "xeus_checkpoint_new.pth"):
+        (export / name).touch()
+    options = [f"--data={tree}", f"--export={export}", "--set", "finetune.monolingual=[eng/mls]"]
+    mono = ["--set", "finetune.monolingual=[eng/mls, eng/nchl]"]
+    assert "has no eng/nchl; did you mean 'eng/nchlt'?; give" in refusal(tmp_path, *options, *mono)
+    line = refusal(tmp_path, f"--data={tree}", "--export=my export")
+    assert line.endswith(
+        "encoder pretrained: my export holds no config.yaml of an exported model; give --export "
+        "FOLDER, or choose others with --encoders"
+    )
+    encoder = "finetune.encoders.pretrained={kind: %s, path: my model}"
+    line = refusal(tmp_path, *options, "--set", encoder % "hf")
+    assert "encoder pretrained: Hugging Face model my model: no such folder" in line
+    assert line.endswith("hf download OWNER/NAME --local-dir 'my model'")
+    line = refusal(tmp_path, *options, "--set", encoder % "checkpoint")
+    assert line.endswith("encoder of kind checkpoint: my model: no such file")
+    line = refusal(tmp_path, f"--data={tmp_path / 'nowhere'}", *options[1:])
+    assert line.endswith("nowhere is not a folder; give the root of an ML-SUPERB tree")
+
+
+def test_gpus_that_are_not_there_are_refused_on_this_machine_only(tmp_path):
+    line = refusal(tmp_path, "--ngpu=4096", "--stage=12")
+    assert "--ngpu 4096: GPUs that torch finds here: " in line
+    command = [
+        sys.executable,
+        "-m",
+        "espnet2.bin.preflight",
+        "--ngpu=4096",
+        "--conf=conf/mini.yaml",
+    ]
+    subprocess.run([*command, "--cluster=slurm"], cwd=ROOT, check=True)
 
 
 def test_an_interpreter_that_is_too_old_is_refused_in_one_line(tmp_path):

@@ -13,14 +13,29 @@ times='' # file that collects "number name seconds" of every stage that ended we
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 program=${0##*/}
+driver=${BASH_SOURCE[1]:-$0} # the script that sources this one: its head is the help
+[[ -v recipe_defaults ]] || recipe_defaults=() # of a run.sh: --name value --name value
 typed=("$(realpath "$0")" "$@") # what was called, for the record
 
 log() { printf '%s %s: %s\n' "$(date '+%F %T')" "${program}" "$*" >&2; }
 fail() { printf '%s: error: %s\n' "${program}" "$1" >&2; exit 1; }
 usage_error() { printf '%s: %s; see --help\n' "${program}" "$1" >&2; exit 2; }
 
-# The comment block at the top of the calling script is its help text.
-show_help() { awk 'NR > 1 && (!/^#/ || /^# shellcheck/) { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
+# The comment block at the top of the calling script is its help text; what a run.sh gives itself is
+# shown as the default, files of the repository by their place in it.
+show_help() {
+  local line place value
+  awk 'NR > 1 && (!/^#/ || /^# shellcheck/) { exit } NR > 1 { sub(/^# ?/, ""); print }' "${driver}" |
+    while IFS= read -r line; do
+      for ((place = 0; place < ${#recipe_defaults[@]}; place += 2)); do
+        [[ ${line} == "  ${recipe_defaults[place]} "* ]] || continue
+        value=${recipe_defaults[place + 1]}
+        [[ ${value} != /* ]] || value=$(realpath -m --relative-to="${repository}" "${value}")
+        line="${line%% (default *} (default ${value})"
+      done
+      printf '%s\n' "${line}"
+    done
+}
 
 # is_one_of WORD LIST...
 is_one_of() {

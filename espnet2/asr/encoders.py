@@ -14,21 +14,18 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2.asr.config import EncoderSpec
+from espnet2.asr.encoder_files import model_files
 from espnet2.asr.fbank import FbankNetwork
 from espnet2.asr.hf_network import HfNetwork
 from espnet2.asr.network import Network
 from espnet2.asr.ssl_network import SSLNetwork
 from espnet2.data.frames import num_frames
-from espnet2.ssl.config import SSLModelConfig, config_beside, load_config
+from espnet2.ssl.config import SSLModelConfig, load_config
 from espnet2.ssl.extract import GRID_SAMPLES
 from espnet2.ssl.factory import build_model
 from espnet2.ssl.interop import load_model
-from espnet2.tokens.teachers import hf_folder
-from espnet2.utils.errors import ConfigError
 from espnet2.utils.hardware import has_amx_bf16
 from espnet2.utils.seeding import seed_for
-
-CHECKPOINTS = ("xeus_checkpoint_new.pth", "xeus_checkpoint_old.pth")
 
 
 class Encoder(Protocol):
@@ -67,39 +64,6 @@ def build_network(spec: EncoderSpec, export: Path | None) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(spec.seed, "random encoder"))
         return SSLNetwork(build_model(model_config))
-
-
-def model_files(spec: EncoderSpec, export: Path | None) -> tuple[Path, Path | None]:
-    """Configuration and checkpoint of one of our models; random has no checkpoint."""
-    if spec.kind == "checkpoint":
-        if not spec.path.is_file():
-            raise ConfigError(f"encoder of kind checkpoint: {spec.path}: no such file")
-        return config_beside(spec.path), spec.path
-    folder = spec.path or export
-    if folder is None:
-        raise ConfigError(f"encoder of kind {spec.kind} needs an export folder: give --export")
-    return folder / "config.yaml", checkpoint_in(folder) if spec.kind == "export" else None
-
-
-def checkpoint_in(folder: Path) -> Path:
-    """The checkpoint of an export folder."""
-    found = [folder / name for name in CHECKPOINTS if (folder / name).is_file()]
-    if not found:
-        raise ConfigError(f"{folder} holds none of {', '.join(CHECKPOINTS)}; export a model first")
-    return found[0]
-
-
-def encoder_files(spec: EncoderSpec, export: Path | None) -> list[Path]:
-    """The files that decide the encoder's features: configurations, then weights.
-
-    Raises:
-        ConfigError: one is missing.
-    """
-    if spec.kind == "fbank":
-        return []
-    if spec.kind == "hf":
-        return hf_folder.model_files(spec.path)
-    return [path for path in model_files(spec, export) if path is not None]
 
 
 class FrozenEncoder:

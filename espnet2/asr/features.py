@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from espnet2.asr.config import EncoderSpec, FeatureConfig
-from espnet2.asr.encoders import Encoder, build_encoder, encoder_files
+from espnet2.asr.encoder_files import encoder_files
+from espnet2.asr.encoders import Encoder, build_encoder
 from espnet2.asr.feature_rule import Storage, measured_storage, sample_rows, without_measuring
 from espnet2.asr.layer_std import SAMPLE_S, layer_std
 from espnet2.asr.waves import measured, read_wave

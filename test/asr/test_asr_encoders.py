@@ -6,7 +6,8 @@ import torch
 from tiny_asr import make_export, tone
 
 from espnet2.asr.config import EncoderSpec
-from espnet2.asr.encoders import build_encoder, encoder_files
+from espnet2.asr.encoder_files import encoder_files
+from espnet2.asr.encoders import build_encoder
 from espnet2.data.frames import num_frames
 from espnet2.utils.errors import ConfigError
 

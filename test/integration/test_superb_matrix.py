@@ -139,7 +139,7 @@ def test_what_fails_is_marked_and_does_not_stop_the_rest(inputs, prepared):
         "--set", "finetune.tasks=[lid]", "--set", "finetune.learning_rates=[0.001, 1000000]",
     )  # fmt: skip
     assert status == 1
-    assert said[-1].startswith("ssl.sh: error: cells failed; they are named above")
+    assert said[-1].startswith("run.sh: error: cells failed; they are named above")
     failed = {one["cell"]: one["reason"] for one in scores(prepared)["failed"]}
     diverged = "fbank/lid_10min_lr1e+06_seed1"
     assert sorted(failed) == [
@@ -171,13 +171,13 @@ def test_what_fails_is_marked_and_does_not_stop_the_rest(inputs, prepared):
         ),
         (
             ["--export", "/nowhere"],
-            "finetune: error: encoder mine: /nowhere holds no config.yaml of an exported model; "
+            "preflight: error: encoder mine: /nowhere holds no config.yaml of an exported model; "
             "give --export FOLDER, or choose others with --encoders",
         ),
         (["--encoders", "hubert"], "finetune: only_encoders: hubert is not one of mine"),
         (
             ["--stage", "10", "--data", "/nowhere"],
-            "superb_data: error: /nowhere is not a folder; give the root of an ML-SUPERB tree",
+            "preflight: error: /nowhere is not a folder; give the root of an ML-SUPERB tree",
         ),
     ],
 )

@@ -37,6 +37,7 @@
 #   --downloads, --datadir, --dumpdir, --expdir DIR   where things go
 #   --recipe_dir DIR    the recipe; relative paths are taken from here
 #
+# Logs are in exp/log/<tag>/<step>: runs of another --conf, --ssl_tag or --expdir do not share them.
 # A stage redoes only what its inputs or options changed; kill it and start it again at any time.
 # A cell of stages 11 and 12 that fails does not stop the others: stage 13 marks it, and the exit
 # status is 1.
@@ -54,7 +55,7 @@ find_batch=false price=false
 flags+=(find_batch price)
 stages=(data format combine kmeans label augment plan pretrain export superb_data finetune score
   report)
-parse_options "$@"
+parse_options "${recipe_defaults[@]}" "$@"
 if [[ ${find_batch} == true || ${price} == true ]]; then
   ((stage <= 8 && stop_stage >= 8)) || usage_error "--find_batch and --price belong to stage 8"
   stop_stage=8 # there is no model yet
@@ -73,6 +74,7 @@ cd "${recipe_dir}"
 tag=${ssl_tag:-$(basename "${conf}" .yaml)}
 tokens=${expdir}/tokens/${tag}
 ssl=${expdir}/ssl_${tag}
+logs=${expdir}/log/${tag}
 times=${expdir}/stage_times.tsv
 ranks=$((ngpu > 0 ? ngpu : (nj < 2 ? 1 : 2)))
 read -ra names <<< "${only//,/ }"
@@ -88,7 +90,7 @@ step() {
   local name=$1
   shift
   run "${python}" -m "espnet2.bin.${name}" --conf "${conf}" --nj "${nj}" --ngpu "${ngpu}" \
-    --cluster "${cluster}" --log_dir "log/${name}" "${settings[@]}" "$@"
+    --cluster "${cluster}" --log_dir "${logs}/${name}" "${settings[@]}" "$@"
 }
 
 # step_of_cells NAME ARGS...: a step that ends with status 3 where some cells failed; then the next
@@ -98,6 +100,19 @@ step_of_cells() {
   local status=0
   step "$@" || status=$?
   if ((status == 3)); then some_failed=true; else return "${status}"; fi
+}
+
+# check_first: refuse before any work what stage 11 or the GPUs would refuse after hours of it.
+check_first() {
+  local options=()
+  if ((stage <= 11 && stop_stage >= 11)); then
+    options=(--cells)
+    if ((stage > 9)) || [[ -n ${export} ]]; then options+=(--export "${export:-${ssl}/export}"); fi
+    if ((stage > 1 && stage <= 10)); then options+=(--root "${data}"); fi
+  fi
+  if [[ ${dry_run} == true ]] || ((${#options[@]} + ngpu == 0)); then return; fi
+  "${python}" -m espnet2.bin.preflight --conf "${conf}" --ngpu "${ngpu}" --cluster "${cluster}" \
+    "${settings[@]}" "${options[@]}"
 }
 
 stage_data() {
@@ -148,6 +163,7 @@ stage_report() {
 }
 
 use_python
+check_first
 run_stages
 if [[ ${some_failed} == true ]]; then
   fail "cells failed; they are named above and marked in ${expdir}/superb/scores.json"

@@ -3,5 +3,8 @@
 # It takes every option of the template: ./run.sh --help
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-exec "${recipe}/../../TEMPLATE/ssl1/ssl.sh" --recipe_dir "${recipe}" \
-  --conf "${recipe}/../../../conf/xeus.yaml" --stop_stage 3 "$@"
+recipe_defaults=(
+  --recipe_dir "${recipe}" --conf "${recipe}/../../../conf/xeus.yaml" --stop_stage 3
+)
+# shellcheck source=../../TEMPLATE/ssl1/ssl.sh
+source "${recipe}/../../TEMPLATE/ssl1/ssl.sh"

@@ -5,6 +5,7 @@ Only JSON and file names are read here, so that a fingerprint of the folder cost
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -97,4 +98,5 @@ def where(folder: Path) -> str:
 
 def fetch_hint(folder: Path) -> str:
     """How to get the whole folder; nothing is ever fetched from here."""
-    return f"fetch the model once: hf download OWNER/NAME --local-dir {folder}"
+    place = shlex.quote(str(folder))
+    return f"fetch the model once: hf download OWNER/NAME --local-dir {place}"
