@@ -39,12 +39,14 @@ def higher_is_better(metric: str) -> bool:
 
 
 def best_values(rows: Iterable[Row]) -> dict[str, float]:
-    """The best value of each metric that every row has."""
-    rows = list(rows)
-    shared = set.intersection(*(set(row) for row in rows)) if rows else set()
+    """The best value of each metric, of the rows that have it."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for metric, value in row.items():
+            values.setdefault(metric, []).append(value)
     return {
-        metric: (max if higher_is_better(metric) else min)(row[metric] for row in rows)
-        for metric in shared
+        metric: (max if higher_is_better(metric) else min)(found)
+        for metric, found in values.items()
     }
 
 
@@ -74,6 +76,8 @@ def superb_score(
 
 def unusable(metric: str, row: Row, base: Row, best: Row) -> str:
     """Why a metric cannot enter the score; "" where it can."""
-    if any(metric not in one for one in (row, base, best)):
+    if metric not in row:
         return "not run"
+    if metric not in base:
+        return "not run with the base encoder"
     return "the base row is the best of the set" if best[metric] == base[metric] else ""

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from espnet2.asr.config import (
@@ -18,7 +19,7 @@ from espnet2.asr.config import (
 )
 from espnet2.data.superb import FULL, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
-from espnet2.utils.config import from_dict, merge, to_dict
+from espnet2.utils.config import from_dict, load_yaml, merge, to_dict
 from espnet2.utils.errors import ConfigError
 
 TRACKS = ("10min", "1h", FULL)
@@ -219,6 +220,28 @@ def settings_of(config: FinetuneConfig, track: str, task: str) -> dict[str, Any]
         "batches": from_dict(BatchConfig, merged["batches"], f"{where}: batches"),
         "training": merged["training"],
     }
+
+
+def other_settings(folder: Path, cell: CellConfig) -> str:
+    """What of a cell that was begun in ``folder`` is not as ``cell`` has it: the first difference.
+
+    "" where there is none, or no cell was begun.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return ""
+    return difference(load_yaml(path).get("cell"), to_dict(cell))
+
+
+def difference(old: Any, new: Any, where: str = "") -> str:
+    """``training.max_steps is 6, not 8``: the first value in which two settings differ."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return "" if old == new else f"{where or 'cell'} is {old!r}, not {new!r}"
+    for key in sorted(old.keys() | new.keys()):
+        found = difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+        if found:
+            return found
+    return ""
 
 
 def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:

@@ -7,30 +7,26 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 
 from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
 from espnet2.asr.features import write_features
 from espnet2.bin.score import main
 from espnet2.evaluation.cells import parse_cell
 from espnet2.evaluation.decode import CellDecoder, greedy
-from espnet2.evaluation.hypotheses import read_hypotheses
+from espnet2.evaluation.hypotheses import HEADER, Hypothesis
+from espnet2.evaluation.report.config import ReportConfig
+from espnet2.evaluation.report.stage import write_report
 from espnet2.evaluation.score import score_cell
 from espnet2.evaluation.score_config import ScoreConfig
 from espnet2.train.cells import CellConfig
 from espnet2.train.finetune import run_cell
+from espnet2.utils.config import to_dict
 from espnet2.utils.errors import CheckpointError, ConfigError, DataError
 from espnet2.utils.files import read_json, write_json, write_text
 
 PITCH_HZ = {"dan": 300.0, "swe": 1500.0}
 COUNTS = {"train": 8, "dev": 4, "test": 5, "noisy": 3}
-RECIPE = """
-report: {score: {batch_s: 30.0}}
-finetune:
-  encoders: {fbank: {kind: fbank}}
-  tasks: [multi, joint, lid]
-  learning_rates: [0.01]
-  training: {max_steps: 100}
-"""
 WITH_NOISY = "finetune.corrupted.noisy={}"  # as if stage 10 had made the split
 
 
@@ -53,6 +49,14 @@ def write_split(folder, count, corpora=("real", "voices")):
         write_text(folder / name, "".join(rows))
 
 
+def written(path):
+    """The rows of a file of hypotheses."""
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert header == HEADER
+    fields = [line.split("\t") for line in lines]
+    return [Hypothesis(utt_id=utt, reference=said, hypothesis=heard) for utt, said, heard in fields]
+
+
 def cell_config(task, corpora):
     return CellConfig(
         encoder_name="fbank", encoder=EncoderSpec(kind="fbank"), task=task, track="10min",
@@ -63,6 +67,18 @@ def cell_config(task, corpora):
         training={"max_steps": 100, "valid_interval_steps": 100, "log_interval_steps": 100,
                   "save_interval_steps": 100, "num_workers": 0},
     )  # fmt: skip
+
+
+def recipe(**changes):
+    """The recipe of these cells, as text."""
+    kept = ("probe", "batches", "average_best", "training")
+    cell = to_dict(cell_config("multi", ["real"]))
+    section = {
+        "encoders": {"fbank": {"kind": "fbank"}}, "tasks": ["multi", "joint", "lid"],
+        "learning_rates": [0.01], "corpora": {"multi": ["real"]},
+        **{name: cell[name] for name in kept}, **changes,
+    }  # fmt: skip
+    return yaml.safe_dump({"report": {"score": {"batch_s": 30.0}}, "finetune": section})
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +101,7 @@ def tree(tmp_path_factory):
     write_json(failed / "failed.json", {"reason": "joint: the loss is nan at step 7"})
     for name in ("lid_10min_lr0.5_seed1", "lid_10min_lr0.01_seed2"):  # of an earlier matrix
         shutil.copytree(exp / "fbank" / "lid_10min_lr0.01_seed1", exp / "fbank" / name)
-    write_text(root / "recipe.yaml", RECIPE)
+    write_text(root / "recipe.yaml", recipe())
     return root
 
 
@@ -97,7 +113,7 @@ def test_a_probe_that_learned_two_tones_names_both(tree):
     assert score["test"]["lid"] >= 90
     assert min(score["test"]["lid_in_domain"], score["test"]["lid_unseen_voice"]) >= 75
     assert score["layer_weights"] == [1.0]
-    rows = read_hypotheses(folder / "hyp" / "test.tsv")
+    rows = written(folder / "hyp" / "test.tsv")
     right = sum(row.hypothesis == row.reference for row in rows)
     assert 10 * right == score["test"]["lid"]
     assert [row.reference for row in rows] == ["[dan]"] * 5 + ["[swe]"] * 5
@@ -106,7 +122,7 @@ def test_a_probe_that_learned_two_tones_names_both(tree):
 def test_a_cell_of_some_corpora_is_scored_on_them_alone(tree):
     folder = tree / "exp" / "fbank" / "multi_10min_lr0.01_seed1"
     score_cell(folder, tree / "dump", ScoreConfig())
-    rows = read_hypotheses(folder / "hyp" / "test.tsv")
+    rows = written(folder / "hyp" / "test.tsv")
     assert [row.utt_id[-3:] for row in rows] == ["000", "002", "004"] * 2
     assert read_json(folder / "score.json")["test"]["cer_by_corpus"].keys() == {"real"}
 
@@ -138,6 +154,44 @@ def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
     assert "up to date (2 units)" in capfd.readouterr().err
 
 
+def test_a_cell_of_other_settings_is_not_scored_as_the_recipes(tree, tmp_path):
+    by_task = {"multi": {"training": {"max_steps": 200}, "probe": {"num_blocks": 2}}}
+    write_text(tmp_path / "other.yaml", recipe(by_task=by_task))
+    words = ["--conf", tmp_path / "other.yaml", "--data", tree / "dump", "--cells", tree / "exp"]
+    words += ["--out", tmp_path / "scores.json", "--log_dir", tmp_path / "log"]
+    assert main([str(word) for word in words]) == 0
+    summary = read_json(tmp_path / "scores.json")
+    assert [row["task"] for row in summary["rows"]] == ["lid"]
+    reasons = {one["cell"]: one["reason"] for one in summary["failed"]}
+    assert reasons["fbank/multi_10min_lr0.01_seed1"] == (
+        "not trained: only with other settings (probe.num_blocks is 1, not 2); run stage 11 "
+        "(finetune), or give the --conf it was trained with"
+    )
+
+
+def test_where_no_cell_at_all_is_trained_a_report_names_them_and_why(tree, tmp_path):
+    for task in ("lid", "multi", "joint"):
+        about = {"reason": f"{task}: the loss is nan at step 7"}
+        write_json(tmp_path / f"exp/superb/fbank/{task}_10min_lr0.01_seed1/failed.json", about)
+    cells = tmp_path / "exp/superb"
+    words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", cells]
+    words += ["--out", cells / "scores.json", "--log_dir", tmp_path / "log"]
+    assert main([str(word) for word in words]) == 3  # the driver writes the report and ends with 1
+    summary = read_json(cells / "scores.json")
+    assert (summary["rows"], summary["cells"], len(summary["failed"])) == ([], [], 3)
+    nowhere = tmp_path / "nothing"
+    for is_benchmark in (False, True):
+        config = ReportConfig(is_benchmark=is_benchmark)
+        write_report("seed: 1\n", tmp_path / "exp", nowhere, nowhere, tmp_path / "out", "x", config)
+        markdown = (tmp_path / "out/RESULTS.md").read_text()
+        assert "Cells without a score: 3" in markdown
+        assert "lid: the loss is nan at step 7" in markdown
+        for title in ("Multilingual ASR, 10min", "Language identification, 10min", "Joint ASR"):
+            assert title in markdown
+        assert "(1 of 1 cells have no score)" in markdown
+        assert (tmp_path / "out/report.html").is_file()
+
+
 def test_a_corrupted_test_is_scored_beside_the_clean_one(tree, capfd):
     words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", tree / "exp"]
     words += ["--out", tree / "exp" / "noisy.json", "--log_dir", tree / "log"]
@@ -146,7 +200,7 @@ def test_a_corrupted_test_is_scored_beside_the_clean_one(tree, capfd):
     folder = tree / "exp" / "fbank" / "lid_10min_lr0.01_seed1"
     score = read_json(folder / "score.json")
     assert (score["test"]["num_utts"], score["corrupted"]["noisy"]["num_utts"]) == (10, 6)
-    assert len(read_hypotheses(folder / "hyp" / "noisy.tsv")) == 6
+    assert len(written(folder / "hyp" / "noisy.tsv")) == 6
     rows = read_json(tree / "exp" / "noisy.json")["rows"]
     found = {row["task"]: row["corrupted"]["noisy"] for row in rows}
     assert found["lid"]["lid"]["values"] == [score["corrupted"]["noisy"]["lid"]]
@@ -261,6 +315,6 @@ def test_a_monolingual_cell_is_trained_on_one_corpus_and_scored_on_phones_of_all
     assert score["test"]["cer_by_corpus"].keys() == {"real", "voices"}
     assert score["test"]["cer_by_language"]["dan"]["characters"] == 5 * 4  # phones
     assert score["test"]["cer"] < 50
-    rows = read_hypotheses(folder / "hyp" / "test.tsv")
+    rows = written(folder / "hyp" / "test.tsv")
     assert {row.reference for row in rows} == {"h ai d u"}
     assert set(" ".join(row.hypothesis for row in rows).split()) <= {"h", "ai", "d", "u"}

@@ -109,3 +109,15 @@ def test_what_was_not_run_and_what_has_no_scale_is_left_out_by_name():
     assert score.left_out["lid_lid"] == "the base row is the best of the set"
     assert score.left_out["mono_cer"] == "not run"
     assert superb_score({}, {}, {}).printed is None
+
+
+def test_what_one_encoder_was_not_run_on_only_that_encoder_lacks():
+    base, whole = {"lid_lid": 10.0, "joint_cer": 60.0}, {"lid_lid": 80.0, "joint_cer": 30.0}
+    part, alone = {"lid_lid": 45.0}, {"lid_lid": 45.0, "mono_cer": 20.0}
+    best = best_values([base, whole, part, alone])
+    assert superb_score(whole, base, best).metrics == ("lid_lid", "joint_cer")
+    assert superb_score(whole, base, best).value == 1000
+    score = superb_score(part, base, best)
+    assert (score.metrics, score.value) == (("lid_lid",), 500)
+    assert score.left_out["joint_cer"] == "not run"
+    assert superb_score(alone, base, best).left_out["mono_cer"] == "not run with the base encoder"

@@ -61,12 +61,12 @@ def results_section(
     corrupted tests are heard in.
     """
     blocks: list[Block] = [Figures(figures=forest_figures(rows))]
-    for task, track in tasks_of(rows):
-        blocks += [
-            task_table(rows, task, track, notes),
-            *corrupted_tables(rows, task, track, conditions),
-            *rates_details(rows, task, track),
-        ]
+    scored = tasks_of(rows)
+    for task, track in tasks_of(rows, notes):
+        blocks.append(task_table(rows, task, track, notes))
+        if (task, track) in scored:
+            blocks += corrupted_tables(rows, task, track, conditions)
+            blocks += rates_details(rows, task, track)
     blocks.append(Text(text=CER_NOTE))
     if has_unseen_voices(rows):
         blocks.append(Text(text=CONFOUNDED_NOTE, is_warning=True))
@@ -80,8 +80,9 @@ def task_table(rows: Rows, task: str, track: str, notes: dict[Group, str]) -> Ta
     best = {metric: {best_mean(mine, metric)} - {None} for metric in metrics}
     scored = {row["encoder"] for row in mine}
     lost = ordered(e for e, *group in notes if group == [task, track] and e not in scored)
+    count = f" ({mine[0]['num_utts']} test utterances)" if mine else ""
     return Table(
-        caption=f"{TASK_TITLES[task]}, {track} ({mine[0]['num_utts']} test utterances)",
+        caption=f"{TASK_TITLES[task]}, {track}{count}",
         columns=["encoder", *map(metric_title, metrics), "seeds", Value("lr", "chosen on dev")],
         rows=[
             [

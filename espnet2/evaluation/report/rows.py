@@ -87,9 +87,11 @@ def is_accuracy(metric: str) -> bool:
     return metric.startswith("lid") or higher_is_better(metric)
 
 
-def tasks_of(rows: Rows) -> list[tuple[str, str]]:
-    """(task, track) in the order of the report."""
-    found = {(row["task"], row["track"]) for row in rows}
+def tasks_of(rows: Rows, lost: Iterable[tuple[str, str, str]] = ()) -> list[tuple[str, str]]:
+    """(task, track) in the order of the report; ``lost``: (encoder, task, track) without a row."""
+    found = {(row["task"], row["track"]) for row in rows} | {
+        (task, track) for _, task, track in lost
+    }
     return sorted(found, key=lambda pair: (TASK_ORDER.index(pair[0]), pair[1]))
 
 
