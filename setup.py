@@ -52,10 +52,10 @@ setup(
         "kaldi-native-fbank>=1.20",  # FBANK baseline
         "kaldiio>=2.18",  # features as Kaldi arks
         "pyarrow>=14",  # the index, Hugging Face's Parquet files
-        "pycountry>=23.12",  # ISO 639-3 codes
+        "pycountry>=23.12.7",  # ISO 639-3 codes
         "pyroomacoustics>=0.8",  # room impulse responses
-        "webrtcvad-wheels>=2.0.11",  # pauses of long recordings
-        "pyyaml>=6",
+        "webrtcvad-wheels>=2.0.11.post1",  # pauses of long recordings
+        "pyyaml>=6.0.1",
         "safetensors>=0.4",
         "tqdm>=4.65",
     ],
@@ -70,11 +70,12 @@ setup(
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
         "gpu": ["faiss-gpu-cu12>=1.8"],  # k-means on a GPU, in place of faiss-cpu; Linux on x86
-        "hf": ["transformers>=5,<6", "huggingface-hub>=1.3", "httpx"],  # espnet2.hf; teacher hf
+        "hf": ["transformers>=5,<6", "huggingface-hub>=1.3"],  # espnet2.hf; teacher hf
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "lora": ["peft>=0.13"],  # tune.encoder: lora
         "phones": ["pypinyin>=0.50", "pyopenjtalk-plus>=0.4"],  # Mandarin, Japanese
         "report": ["matplotlib>=3.8", "rapidfuzz>=3"],  # plots, error rates, the HTML report
+        "s3prl": ["s3prl>=0.4.17", "torchaudio>=2.11"],  # better in an environment of its own
         "teachers": [  # HuBERT, WavLM, wav2vec 2.0, w2v-BERT; codebooks of other programs
             "xeus[hf]",
             "joblib>=1.3",
