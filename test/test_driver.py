@@ -191,7 +191,8 @@ def test_what_was_called_is_noted_once_a_call_and_never_in_a_dry_run(tmp_path):
 
 def test_a_failing_stage_says_how_to_resume(tmp_path):
     python = tmp_path / "python3"
-    python.write_text('#!/bin/sh\ncase "$*" in *check_install* | *preflight*) ;; *) exit 1 ;; esac\n')
+    well = "*check_install* | *preflight*"
+    python.write_text(f'#!/bin/sh\ncase "$*" in {well}) ;; *) exit 1 ;; esac\n')
     python.chmod(0o755)
     result = drive("--stage", "3", XEUS_PYTHON=str(python))
     assert result.returncode == 1

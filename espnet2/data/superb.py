@@ -14,6 +14,7 @@ from espnet2.data.config import BankConfig
 from espnet2.data.languages import language_problem
 from espnet2.data.superb_languages import FEW_SHOT_UTTERANCES, RESERVED_LANGUAGES
 from espnet2.data.superb_rows import Dropped, SuperbRow, checked, normalise
+from espnet2.utils.config import guess
 from espnet2.utils.errors import ConfigError, DataError
 
 SPLITS = ("train", "dev", "test")
@@ -77,6 +78,12 @@ class SuperbDataConfig:
             f"{name} means nothing with kind: {self.kind}"
             for name, kind in MEANT_FOR.items()
             if kind != self.kind and getattr(self, name) != usual[name]
+        ]
+        problems += [
+            f"few_shot_utterances: {name} is none of the reserved languages"
+            f"{guess(name, self.reserved)}"
+            for name in self.few_shot_utterances
+            if name not in self.reserved
         ]
         if not 0 < self.dev_share < 1:
             problems.append(f"dev_share must be between 0 and 1, got {self.dev_share}")

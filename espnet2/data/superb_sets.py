@@ -11,8 +11,10 @@ from espnet2.data import kaldi, superb2, superb_kaldi
 from espnet2.data.kaldi import Utterance, write_kaldi
 from espnet2.data.phones import PHONES, TEXT_PHONES, to_phones
 from espnet2.data.superb import FULL, SuperbDataConfig, language_rows
+from espnet2.data.superb_languages import NORMAL_LANGUAGES, RESERVED_LANGUAGES
 from espnet2.data.superb_rows import Dropped, SuperbRow
-from espnet2.utils.errors import DataError
+from espnet2.utils.config import guess
+from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import read_json, write_json, write_text
 from espnet2.utils.logs import log
 
@@ -97,18 +99,20 @@ def combine(
 
     Raises:
         DataError: a split is empty, or (kind kaldi) an utterance is trained on and tested on.
+        ConfigError: a reserved language is in no list.
     """
     joined = {name: read_parts(parts, name, folders) for name, folders in tables.items()}
     if config.kind == "kaldi":
         superb_kaldi.refuse_shared(
             {name: [row["utt_id"] for row in rows] for name, (rows, _) in joined.items()}
         )
+    every = [row for rows, _ in joined.values() for row in rows]
+    corpora, languages = ({row[key] for row in every} for key in ("corpus", "language"))
+    refuse_unknown_reserved(config, languages)
     for name, (rows, dropped) in joined.items():
         write_set(out / name, rows, phones)
         write_table(out / name / "dropped.tsv", [DROPPED, *(row.values() for row in dropped)])
         report(name, rows, dropped)
-    every = [row for rows, _ in joined.values() for row in rows]
-    corpora, languages = ({row[key] for row in every} for key in ("corpus", "language"))
     few = sorted(languages.intersection(config.reserved))
     normal = sorted(languages.difference(few))
     log(f"superb: {len(normal)} languages and {len(few)} reserved ones")
@@ -116,6 +120,22 @@ def combine(
     write_json(out / "corpora.json", {name: {"kind": kinds.get(name, "real")} for name in corpora})
     write_json(out / PHONES, {name: phones[name] for name in phones if name in languages})
     return {name: len(rows) for name, (rows, _) in joined.items()}
+
+
+def refuse_unknown_reserved(config: SuperbDataConfig, languages: set[str]) -> None:
+    """Refuse reserved languages that are in no list: of the data, nor of the benchmark if it is it.
+
+    Raises:
+        ConfigError: names them, the first with a guess.
+    """
+    lists = () if config.kind == "kaldi" else (*NORMAL_LANGUAGES, *RESERVED_LANGUAGES)
+    known = languages.union(lists)
+    odd = [name for name in config.few_shot_languages or () if name not in known]
+    if odd:
+        raise ConfigError(
+            f"finetune.data.few_shot_languages: {', '.join(odd)} is in no list of the data"
+            f"{guess(odd[0], known)}"
+        )
 
 
 def read_parts(parts: Path, name: str, folders: list[str]) -> tuple[Table, Table]:

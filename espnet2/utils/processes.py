@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from espnet2.utils.logs import log
 
 PR_SET_PDEATHSIG = 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -36,13 +39,25 @@ def begin_worker(number: int) -> None:
 def loader_workers(number: int) -> dict[str, Any]:
     """Arguments of a DataLoader that reads with so many worker processes (0: in this one).
 
-    They are forked, so that this process is their parent. A fork server (Python 3.14's default)
-    would be it instead, and its workers would live on when this process is killed.
+    There are never more than this process has cores: they would only wait for each other. Batches
+    do not depend on their number. They are forked, so that this process is their parent. A fork
+    server (Python 3.14's default) would be it instead, and its workers would live on when this
+    process is killed.
     """
+    cores = len(os.sched_getaffinity(0))
+    if number > cores:
+        say_fewer_workers(number, cores)
+        number = cores
     context = "fork" if number else None
     return {
         "num_workers": number, "multiprocessing_context": context, "worker_init_fn": begin_worker
     }  # fmt: skip
+
+
+@functools.cache
+def say_fewer_workers(asked: int, cores: int) -> None:
+    """Say it once a process."""
+    log(f"num_workers {asked}: {cores} here, as many as this process has cores")
 
 
 def is_running(process: int) -> bool:

@@ -7,7 +7,8 @@ from espnet2.data.corpora.superb_tiny_others import write_tiny_kaldi
 from espnet2.data.kaldi import check_kaldi, read_kaldi
 from espnet2.data.superb import SuperbDataConfig
 from espnet2.data.superb_kaldi import split_folders, split_rows
-from espnet2.utils.errors import DataError
+from espnet2.data.superb_sets import refuse_unknown_reserved
+from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.files import read_json
 
 
@@ -52,6 +53,19 @@ def test_segments_corpora_and_reserved_languages_of_directories_are_kept(directo
     assert check_kaldi(out / "full/dev", audio=True) == []
     assert read_json(out / "languages.json") == {"normal": [], "few_shot": ["eng"]}
     assert (out / "full/dev/utt2corpus").read_text() == "dev_a radio\n"
+
+
+def test_a_reserved_language_that_is_in_no_list_is_refused(directories, tmp_path, capfd):
+    assert stage_10(directories, tmp_path, "kind: kaldi, few_shot_languages: [dam]") == 1
+    assert (
+        "finetune.data.few_shot_languages: dam is in no list of the data; did you mean 'dan'?"
+    ) in capfd.readouterr().err
+    assert not (tmp_path / "full").exists()
+    benchmark = SuperbDataConfig(few_shot_languages=["swe", "dan", "swee"])
+    with pytest.raises(ConfigError, match="few_shot_languages: swee is in no list of the data"):
+        refuse_unknown_reserved(benchmark, {"eng"})  # of a part of the benchmark: dan is not odd
+    with pytest.raises(ConfigError, match="few_shot_utterances: tgll is none of the reserved lang"):
+        SuperbDataConfig(few_shot_utterances={"tgll": []})
 
 
 def test_directories_that_cannot_be_a_benchmark_are_refused(directories, tmp_path):

@@ -54,7 +54,8 @@ def test_cells_are_one_array_and_a_killed_one_goes_on_with_the_same_bits(tmp_pat
     status, said = run(inputs, place, "--stop_stage", "11", *options, environment=environment)
     assert status == 0, "\n".join(said)
     assert arrays(state)["102"] == 1  # the killed cell alone, from its checkpoint
-    assert "step 2/" not in (place / f"exp/log/superb_matrix/finetune/fbank_{FIRST}.log").read_text()
+    log = place / f"exp/log/superb_matrix/finetune/fbank_{FIRST}.log"
+    assert "step 2/" not in log.read_text()
     assert not (cell_folders(place)[FIRST] / "failed.json").exists()
     assert run(inputs, alone, "--stage", "11", "--stop_stage", "11", *SMALL)[0] == 0
     for name in (FIRST, SECOND):
