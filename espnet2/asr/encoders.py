@@ -60,10 +60,10 @@ def build_network(spec: EncoderSpec, export: Path | None) -> Network:
     config, checkpoint = model_files(spec, export)
     model_config = SSLModelConfig.from_espnet(load_config(config), str(config))
     if checkpoint is not None:
-        return SSLNetwork(load_model(model_config, checkpoint))
+        return SSLNetwork(load_model(model_config, checkpoint), spec.mixes_input)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(spec.seed, "random encoder"))
-        return SSLNetwork(build_model(model_config))
+        return SSLNetwork(build_model(model_config), spec.mixes_input)
 
 
 class FrozenEncoder:
@@ -84,7 +84,9 @@ class FrozenEncoder:
         if not num_frames(min(lengths)):  # networks want at least a frame
             return [self.of_any_length(wave) for wave in waves]
         inputs = pad_sequence([self.network.prepare(wave) for wave in waves], batch_first=True)
-        if inputs.dim() == 2:  # Samples: half seconds, as few shapes are fast on CPUs.
+        if (
+            inputs.dim() == 2 and self.network.is_exact_in_batch
+        ):  # Samples: half seconds, as few shapes are fast on CPUs.
             width = math.ceil(inputs.shape[1] / GRID_SAMPLES) * GRID_SAMPLES
             inputs = torch.nn.functional.pad(inputs, (0, width - inputs.shape[1]))
         with self.amp:

@@ -26,7 +26,7 @@ class Network(nn.Module):
     """
 
     num_layers: int
-    """L: layers the probe may mix, the input of the first block among them."""
+    """L: layers the probe may mix, mostly the input of the first block among them."""
 
     dim: int
     """D: width of each layer."""

@@ -11,13 +11,13 @@ from espnet2.ssl.espnet_model import ESPnetSSLModel
 
 
 class SSLNetwork(Network):
-    """Input of the first block and raw output of every block."""
+    """Input of the first block, where it is wanted, and raw output of every block."""
 
-    def __init__(self, model: ESPnetSSLModel) -> None:
+    def __init__(self, model: ESPnetSSLModel, mixes_input: bool = True) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.mixes_input = model, mixes_input
         encoder = model.encoder
-        self.num_layers, self.dim = len(encoder.encoders) + 1, encoder.output_size()
+        self.num_layers, self.dim = len(encoder.encoders) + mixes_input, encoder.output_size()
         self.blocks = list(encoder.encoders)
         self.below = [part for part in (model.preencoder, encoder.embed) if part is not None]
         self.frontend = [model.frontend]
@@ -37,7 +37,8 @@ class SSLNetwork(Network):
         x = self.model.project(feats, padding)  # (B, T, D)
         if mask_uniforms is not None:
             x, _ = self.masker(x, padding, mask_uniforms)
-        return [x, *self.model.states(x, padding, use_final_output=False)], frames
+        states = self.model.states(x, padding, use_final_output=False)
+        return [x, *states] if self.mixes_input else states, frames
 
     def compute_twice(self) -> None:
         """See ``Network``."""

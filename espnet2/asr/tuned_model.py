@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet2.asr.config import FeatureConfig, TuneConfig
 from espnet2.asr.ctc_model import CTCModel
@@ -18,7 +19,7 @@ from espnet2.asr.network import Network
 from espnet2.asr.unfreezing import Stage, stages
 from espnet2.nn.loss_output import LossOutput
 from espnet2.ssl.part_configs import MaskConfig
-from espnet2.utils.errors import CheckpointError
+from espnet2.utils.errors import CheckpointError, ConfigError
 
 ENCODER = "encoder."
 
@@ -40,6 +41,11 @@ class TunedModel(nn.Module):
             ConfigError: the encoder has not what is to be tuned.
         """
         super().__init__()
+        if tune.encoder != "frozen" and not network.is_exact_in_batch:
+            raise ConfigError(
+                f"tune.encoder: {tune.encoder}: this encoder's positional convolution normalises "
+                "over the batch (conv_pos_batch_norm), padding included; leave it frozen"
+            )
         self.tune, self.features = tune, features
         self.encoder, self.probe = network.requires_grad_(False), probe
         if tune.encoder == "lora":
@@ -111,13 +117,24 @@ class TunedModel(nn.Module):
                 speech, samples, mask_uniforms=mask_uniforms if is_masking else None
             )
         else:
+            hear = self.encoder.layers if self.encoder.is_exact_in_batch else self.hear_each
             with torch.no_grad(), autocast_for(speech.device, self.features.amp):
-                layers, frames = self.encoder.layers(speech, samples)
+                layers, frames = hear(speech, samples)
         x = torch.stack([layer.float() for layer in layers], dim=2)  # (B, T, L, D)
         counts = torch.tensor(frames)
         if self.features.centre:
             x = centred(x, counts.to(x.device))
         return x if self.stages else x.to(getattr(torch, self.features.dtype)), counts
+
+    def hear_each(self, speech: Tensor, samples: list[int]) -> tuple[list[Tensor], list[int]]:
+        """Layers (B, T, D) and frames, each utterance alone: where padding shows in an encoder."""
+        alone = [
+            self.encoder.layers(row[None, :count], [count])
+            for row, count in zip(speech, samples, strict=True)
+        ]
+        together = zip(*(layers for layers, _ in alone), strict=True)
+        padded = [pad_sequence([x[0] for x in same], batch_first=True) for same in together]
+        return padded, [frames for _, [frames] in alone]
 
     @property
     def mix(self) -> nn.Module:

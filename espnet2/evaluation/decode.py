@@ -90,8 +90,9 @@ class CellDecoder:
 
     @torch.inference_mode()
     def layer_weights(self) -> list[float]:
-        """(L,) share of each encoder layer, summing to 1."""
-        return [round(float(share), 6) for share in self.model.mix.weights()]
+        """Share of each encoder layer, summing to 1; the first is the input of the first block."""
+        shares = [round(float(share), 6) for share in self.model.mix.weights()]
+        return shares if self.config.encoder.mixes_input else [0.0, *shares]
 
 
 def greedy(log_probs: Tensor, num_frames: Tensor) -> list[list[int]]:

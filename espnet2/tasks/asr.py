@@ -60,7 +60,8 @@ class ASRTask:
         """Write the YAML with which ESPnet trains the same probe on the same encoder.
 
         ``encoder``: the .pth of the export in ESPnet's layout, its config.yaml beside it. ESPnet
-        mixes the outputs of the encoder's blocks; ours mixes the input of the first one, too.
+        mixes the outputs of the encoder's blocks; so does a cell whose encoder has ``mixes_input:
+        false``, while others mix the input of the first block, too.
 
         Raises:
             ConfigError: ESPnet has no such probe.

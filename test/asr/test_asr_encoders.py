@@ -47,6 +47,20 @@ def test_an_export_gives_the_input_and_the_output_of_every_block(export):
     torch.testing.assert_close(features[1:], torch.stack(blocks)[:, 0], atol=1e-5, rtol=1e-5)
 
 
+def test_the_benchmarks_mix_is_the_outputs_of_the_blocks_alone(export):
+    wave = tone("UN DEUX TROIS")
+    both = [
+        build_encoder(EncoderSpec(kind="export", mixes_input=how), export, "cpu", "float32")
+        for how in (True, False)
+    ]
+    every, blocks = (encoder.features([wave])[0] for encoder in both)
+    assert [encoder.num_layers for encoder in both] == [3, 2]
+    assert torch.equal(blocks, every[1:])
+    for kind in ("fbank", "hf"):
+        with pytest.raises(ConfigError, match=f"mixes_input means nothing with kind: {kind}"):
+            EncoderSpec(kind=kind, path="x", mixes_input=False)
+
+
 def test_features_do_not_depend_on_batch_mates(export):
     encoder, waves = build(export, "export"), [tone("UN DEUX TROIS"), tone("UN")]
     together = encoder.features(waves)

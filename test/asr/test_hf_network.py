@@ -9,10 +9,12 @@ import pytest
 import torch
 from tiny_asr import tone
 
-from espnet2.asr.config import EncoderSpec
+from espnet2.asr.config import EncoderSpec, FeatureConfig, ProbeConfig, TuneConfig
+from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.encoder_files import encoder_files
 from espnet2.asr.encoders import FrozenEncoder, build_network
 from espnet2.asr.network import padded_inputs
+from espnet2.asr.tuned_model import TunedModel
 from espnet2.data.frames import num_frames
 from espnet2.ssl.spans import num_uniforms
 from espnet2.utils.errors import ConfigError
@@ -23,6 +25,9 @@ SPEC = importlib.util.spec_from_file_location(
 )
 tiny_hf = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tiny_hf)
+PROBE = ProbeConfig(
+    conv_channels=4, output_size=16, attention_heads=2, linear_units=16, num_blocks=1, specaug=None
+)
 WAVES = [tone("UN DEUX TROIS"), tone("UN"), tone("UN DEUX", seed=3)[:-77]]
 
 
@@ -137,3 +142,38 @@ def test_without_transformers_the_error_says_what_to_install(models, monkeypatch
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match="needs transformers: pip install 'xeus.hf.'"):
         network_of(models, "hubert_base")
+
+
+@pytest.fixture(scope="module")
+def batch_norm(tmp_path_factory):
+    """A HuBERT whose positional convolution has a batch norm that is not as it was made."""
+    model = tiny_hf.make_model("hubert_large", conv_pos_batch_norm=True)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    folder = tmp_path_factory.mktemp("batch_norm")
+    return tiny_hf.save(folder, model, tiny_hf.make_extractor("hubert_large")), model
+
+
+def test_an_encoder_in_which_padding_shows_hears_each_utterance_alone(batch_norm):
+    folder, model = batch_norm
+    network = build_network(EncoderSpec(kind="hf", path=folder), None)
+    assert not network.is_exact_in_batch
+    probe = CTCModel(PROBE, num_layers=network.num_layers, input_size=network.dim, num_tokens=5)
+    features = FeatureConfig(amp="float32", centre=False, dtype="float16")
+    live = TunedModel(network, probe, TuneConfig(), features, 1).eval()
+    speech = padded_inputs([network.prepare(w) for w in WAVES], num_frames(len(WAVES[0])) + 40)
+    heard, frames = live.listen(speech, torch.tensor([len(wave) for wave in WAVES]))
+    encoder = FrozenEncoder(build_network(EncoderSpec(kind="hf", path=folder), None), "cpu", "")
+    extractor = tiny_hf.make_extractor("hubert_large")
+    for wave, x, row, count in zip(WAVES, encoder.features(WAVES), heard, frames, strict=True):
+        torch.testing.assert_close(x, states_of(model, extractor, wave), rtol=1e-4, atol=5e-5)
+        assert torch.equal(row[:count], x.transpose(0, 1).half())  # live as stored
+
+
+@pytest.mark.parametrize("how", [{"encoder": "full"}, {"encoder": "layers", "layers": [1]}])
+def test_an_encoder_in_which_padding_shows_does_not_learn(batch_norm, how):
+    network = build_network(EncoderSpec(kind="hf", path=batch_norm[0]), None)
+    with pytest.raises(ConfigError, match="conv_pos_batch_norm.*; leave it frozen"):
+        TunedModel(network, None, TuneConfig(**how), FeatureConfig(), 1)
