@@ -48,12 +48,12 @@ setup(
         "numpy>=1.26,<3",
         "scipy>=1.11",  # FFT convolution, filters of the augmentation
         "soundfile>=0.12",  # audio in and out
-        "soxr>=0.3",  # resampling
+        "soxr>=0.3.3",  # resampling
         "kaldi-native-fbank>=1.20",  # FBANK baseline
         "kaldiio>=2.18",  # features as Kaldi arks
         "pyarrow>=14",  # the index, Hugging Face's Parquet files
         "pycountry>=23.12.7",  # ISO 639-3 codes
-        "pyroomacoustics>=0.8",  # room impulse responses
+        "pyroomacoustics>=0.10.1",  # room impulse responses
         "webrtcvad-wheels>=2.0.11.post1",  # pauses of long recordings
         "pyyaml>=6.0.1",
         "safetensors>=0.4",

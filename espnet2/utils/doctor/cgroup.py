@@ -27,8 +27,8 @@ def cpu_limit(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> float
     for folder in own_folders(root, own):
         quota, period = words(folder / "cpu.max", 2) or (None, None)
         if quota is None:
-            quota = (words(folder / "cpu.cfs_quota_us", 1) or [None])[0]
-            period = (words(folder / "cpu.cfs_period_us", 1) or [None])[0]
+            (quota,) = words(folder / "cpu.cfs_quota_us", 1) or (None,)
+            (period,) = words(folder / "cpu.cfs_period_us", 1) or (None,)
         if quota and period and quota.isdecimal() and period.isdecimal() and int(period):
             limits.append(int(quota) / int(period))
     return min(limits, default=None)

@@ -47,7 +47,7 @@ def verdict(
     if failed:
         return judged(subject, f"{before}all_reduce of {ranks} failed ({failed[0]})",
                       fail=ADVICE[backend])  # fmt: skip
-    told = [answer for answer, _ in found]
+    told = [answer for answer, _ in found if answer is not None]
     seconds, size = max(t["seconds"] for t in told), told[0]["bytes"]
     text = f"{before}all_reduce of {ranks}: {size >> 20} MiB in {1000 * seconds:.1f} ms"
     if not all(t["is_right"] for t in told):
