@@ -87,7 +87,7 @@ def open_cell(
         CheckpointError: it is not trained, or its files do not fit together.
     """
     folder = folder_of(cell)
-    if not folder.is_dir():
+    if not cell.exists():
         raise ConfigError(f"--cell {cell}: no such folder; give exp/superb/<encoder>/<cell>")
     saved, config = read_cell(folder / "config.yaml")
     kind = task_kind(config.task)

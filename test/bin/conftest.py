@@ -1,6 +1,7 @@
-"""Lets the tests of this folder import the sets that ``test/tokens`` makes."""
+"""Lets the tests of this folder import what ``test/tokens`` and ``test/asr`` make."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "tokens"))
+for folder in ("tokens", "asr"):
+    sys.path.append(str(Path(__file__).parents[1] / folder))
