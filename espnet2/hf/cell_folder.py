@@ -3,33 +3,33 @@
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.utils import logging
 
 from espnet2.asr.encoders import model_files
 from espnet2.asr.network import padded_inputs
 from espnet2.asr.ssl_network import SSLNetwork
 from espnet2.asr.tuned_model import TunedModel
+from espnet2.data.duplicates import scratch
 from espnet2.data.frames import SAMPLE_RATE_HZ, num_frames
 from espnet2.hf.cell_card import cell_card
 from espnet2.hf.config import HearingConfig, XeusConfig
 from espnet2.hf.feature_extractor import XeusFeatureExtractor
 from espnet2.hf.for_ctc import XeusForCTC
 from espnet2.hf.processor import XeusProcessor
+from espnet2.hf.quiet import quiet
 from espnet2.hf.tokenizer import XeusTokenizer
-from espnet2.ssl.config import load_config
+from espnet2.ssl.config import MODEL_TYPE, load_config
 from espnet2.tasks.asr import ASRTask, folder_of, read_cell
 from espnet2.tasks.recogniser import SpeechRecogniser
 from espnet2.train.cells import CellConfig
 from espnet2.train.export.hf_folder import complete_keys
 from espnet2.utils.config import to_dict
 from espnet2.utils.errors import CheckpointError, ConfigError
-from espnet2.utils.files import write_text
+from espnet2.utils.files import read_json, write_text
 from espnet2.utils.logs import log
 from espnet2.utils.provenance import version
 
@@ -49,10 +49,12 @@ def save_cell(
         command: how this was called, for the card.
 
     Raises:
-        ConfigError: the cell's encoder is no XEUS model, or its files cannot be used.
+        ConfigError: the cell's encoder is no XEUS model, its files cannot be used, or ``out`` is
+            something else.
         CheckpointError: the cell is not trained, or what was written gives other numbers.
     """
     folder = folder_of(cell_folder)
+    refuse_other_folder(out)
     recogniser, _ = ASRTask.build_model_from_file(model_file=folder, export=export)
     saved, cell = read_cell(folder / "config.yaml")
     tuned = recogniser.model
@@ -66,9 +68,8 @@ def save_cell(
     place = export or saved["data"]["export"]
     path, _ = model_files(cell.encoder, Path(place) if place else None)
     model = hf_model(config_of(load_config(path), cell, tuned, recogniser), tuned)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        part = Path(scratch) / out.name
+    with scratch(out.parent / f".{out.name}.part") as folder_of_part:
+        part = folder_of_part / out.name
         with quiet():
             model.save_pretrained(part)
             processor_of(folder, part).save_pretrained(part)
@@ -158,6 +159,14 @@ def compare(part: Path, recogniser: SpeechRecogniser) -> None:
     log(f"{part.name}: read back, log-probabilities are the cell's, bit by bit")
 
 
+def refuse_other_folder(out: Path) -> None:
+    """Refuse to replace what is no Hugging Face folder of ours."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        path = out / "config.json"
+        if not path.is_file() or read_json(path).get("model_type") != MODEL_TYPE:
+            raise ConfigError(f"{out} is there and no Hugging Face folder of XEUS: choose another")
+
+
 def replace_folder(part: Path, out: Path) -> None:
     """Put a whole folder where another one may be; that one is gone only afterwards."""
     old = part.with_name(f"{part.name}.old")
@@ -165,15 +174,3 @@ def replace_folder(part: Path, out: Path) -> None:
         os.rename(out, old)
     os.rename(part, out)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def quiet():
-    """No progress bars of transformers, which are for large models on slow disks."""
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()
