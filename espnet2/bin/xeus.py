@@ -20,11 +20,11 @@ from espnet2.utils.cli import command_parser, exit_status
 COMMANDS = {  # name: (module of espnet2.bin, what it does)
     "features": ("extract_features", "features of recordings, from any checkpoint of a XEUS"),
     "tokens": ("tokens", "cluster ids of recordings, as stage 5 labels them"),
-    "lid": ("lid", "which language is spoken in recordings, by a fine-tuned cell"),
-    "transcribe": ("transcribe", "what is said in recordings, by a fine-tuned cell"),
+    "lid": ("lid", "the language of recordings, by a trained cell"),
+    "transcribe": ("transcribe", "the words of recordings, by a trained cell"),
     "inspect": ("inspect_checkpoint", "what a checkpoint holds, and whether it would load"),
     "bench": ("bench", "speed and memory, measured side by side"),
-    "doctor": ("doctor", "what of this machine and installation would get in the way"),
+    "doctor": ("doctor", "what of this machine would get in the way"),
 }
 
 
@@ -45,9 +45,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command's name; its own options are for its own parser."""
     parser = command_parser(__doc__)
     parser.prog = "xeus"
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", title="commands"
-    )
+    commands = parser.add_subparsers(dest="command", required=True, title="commands")
     for name, (_, summary) in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     return parser.parse_args(words)
