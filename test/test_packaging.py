@@ -21,8 +21,9 @@ import yaml
 from espnet2.utils import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "conf", "espnet2")
-BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+SOURCES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CITATION.cff",
+           "conf", "espnet2")  # fmt: skip
+BUILD = "import sys, setuptools.build_meta as m; getattr(m, sys.argv[1])(sys.argv[2])"
 NAMED_EXTRA = re.compile(r"(?:xeus|'\.)\[([a-z0-9,]+)\]")
 
 
@@ -33,19 +34,26 @@ def tracked(*paths):
     return sorted(name for name in set(names) if (ROOT / name).is_file())
 
 
+def build(kind, sources, out):
+    """The wheel or sdist that setuptools makes of a folder."""
+    command = [sys.executable, "-c", BUILD, f"build_{kind}", str(out)]
+    subprocess.run(command, cwd=sources, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of a clean copy of the checkout."""
+    """The wheel of the source archive of a clean copy of the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    with tarfile.open(folder / "sources.tar", "w") as archive:
+    with tarfile.open(folder / "copy.tar", "w") as archive:
         for name in tracked(*SOURCES):
             archive.add(ROOT / name, name)
-    with tarfile.open(folder / "sources.tar") as archive:
-        archive.extractall(folder / "sources", filter="data")
-    subprocess.run(
-        [sys.executable, "-c", BUILD, str(folder)],
-        cwd=folder / "sources", check=True, capture_output=True,
-    )  # fmt: skip
+    with tarfile.open(folder / "copy.tar") as archive:
+        archive.extractall(folder / "copy", filter="data")
+    build("sdist", folder / "copy", folder)
+    (sdist,) = folder.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    build("wheel", folder / sdist.name.removesuffix(".tar.gz"), folder)
     return zipfile.ZipFile(next(folder.glob("*.whl")))
 
 
