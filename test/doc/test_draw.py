@@ -29,9 +29,7 @@ def words(svg):
 def test_drawing_again_gives_the_same_picture(draw, name):
     stored, drawn = (ROOT / f"doc/{name}.svg").read_text(), draw.DRAWINGS[name]()
     assert words(drawn) == words(stored), "python3 doc/draw.py draws them again"
-    if (
-        matplotlib.__version__ in stored
-    ):  # another may write other bytes
+    if matplotlib.__version__ in stored:  # another may write other bytes
         assert drawn == stored
 
 
