@@ -37,12 +37,12 @@ OPTIONAL = {
     "submitit": "--cluster slurm",
     "lhotse": "stage 1: corpora of kind lhotse",
     "transformers": "stages 4 and 5: teacher hf",
+    "huggingface-hub": "a checked folder to a repository on Hugging Face",
     "joblib": "codebooks of scikit-learn, for convert_codebook",
     "scikit-learn": "codebooks of scikit-learn, for convert_codebook",
     "espeakng-loader": "mini recipe, stage 1: synthetic voices",
     "unicode-rbnf": "mini recipe, stage 1: texts where no Debian package can be had",
     "torchaudio": "comparisons with torchaudio's models; nothing in the recipes",
-    "flash-attn": "FlashAttention kernels; PyTorch's own are used without it",
 }
 PROGRAMS = {
     "apt-get": "mini recipe, stage 1: recorded speech from Debian packages",
