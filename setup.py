@@ -46,7 +46,7 @@ setup(
     install_requires=[
         "torch>=2.11,<2.14",
         "numpy>=1.26,<3",
-        "scipy>=1.11",  # FFT convolution, filters of the augmentation
+        "scipy>=1.11.1",  # FFT convolution, filters of the augmentation
         "soundfile>=0.12",  # audio in and out
         "soxr>=0.3.3",  # resampling
         "kaldi-native-fbank>=1.20",  # FBANK baseline

@@ -1,6 +1,7 @@
 """The package as others install it: what a wheel holds, what the extras bring."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import torch
 import yaml
 
 from espnet2.utils import provenance
+from espnet2.utils.cli import exit_status
+from espnet2.utils.requirements import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CITATION.cff",
@@ -145,6 +148,21 @@ def test_what_is_missing_is_asked_for_by_an_extra():
         if re.search(r"pip install (?!'xeus\[|a build)", line)
     ]
     assert asked == []
+
+
+def test_a_command_without_its_extra_says_which_one_it_needs(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.delitem(sys.modules, "espnet2.tokens.kmeans", raising=False)
+    monkeypatch.setattr(sys, "argv", ["kmeans.py"])
+    assert exit_status(lambda: importlib.import_module("espnet2.tokens.kmeans") and 0) == 1
+    said = capsys.readouterr().err
+    assert said == "kmeans: error: faiss is not installed: pip install 'xeus[recipe]'\n"
+
+
+def test_every_module_is_in_the_extra_that_is_named_for_it():
+    for module, extra in EXTRAS.items():
+        names = {name.replace("-", "_").removesuffix("_cpu") for name in packages_of(extra)}
+        assert module in names
 
 
 def test_faiss_for_the_gpu_is_in_no_other_extra():

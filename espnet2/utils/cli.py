@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from espnet2.utils.errors import XeusError
+from espnet2.utils.requirements import EXTRAS
 
 DISK_ERRORS = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 WAYS_OUT = {
@@ -134,6 +135,14 @@ def exit_status(main: Callable[[], int | None]) -> int:
         if os.environ.get("XEUS_TRACEBACK"):
             raise
         print(f"{Path(sys.argv[0]).stem}: error: {describe(error)}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (extra := EXTRAS.get(error.name or "")) is None:
+            raise
+        print(
+            f"{Path(sys.argv[0]).stem}: error: {error.name} is not installed: "
+            f"pip install 'xeus[{extra}]'", file=sys.stderr,
+        )  # fmt: skip
         return 1
 
 

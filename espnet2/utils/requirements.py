@@ -44,6 +44,21 @@ OPTIONAL = {
     "unicode-rbnf": "mini recipe, stage 1: texts where no Debian package can be had",
     "torchaudio": "comparisons with torchaudio's models; nothing in the recipes",
 }
+EXTRAS = {  # of setup.py, by what is imported where it is needed
+    "espeakng_loader": "recipe",
+    "faiss": "recipe",
+    "joblib": "teachers",
+    "lhotse": "lhotse",
+    "matplotlib": "report",
+    "peft": "lora",
+    "rapidfuzz": "report",
+    "sentencepiece": "recipe",
+    "submitit": "recipe",
+    "tensorboard": "recipe",
+    "transformers": "hf",
+    "unicode_rbnf": "recipe",
+    "wandb": "wandb",
+}
 PROGRAMS = {
     "apt-get": "mini recipe, stage 1: recorded speech from Debian packages",
     "dpkg-deb": "mini recipe, stage 1: recorded speech from Debian packages",
