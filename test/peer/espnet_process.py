@@ -22,19 +22,20 @@ def run_espnet(script, *arguments):
 
     One process for all cases: to import ESPnet takes seconds.
     """
+    command = [ENVIRONMENT / "bin/python3", "-P", Path(__file__).with_name(script), *arguments]
+    run_beside_espnet(*command, folder=arguments[-1])  # -P and that folder: no other espnet2
+
+
+def run_beside_espnet(*words, folder):
+    """Run a command in ``folder``, where ESPnet may be started; returns what it printed."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"OMP_NUM_THREADS": "1"}
     environment |= {"https_proxy": "http://127.0.0.1:9"}  # its import would ask NLTK for data
     result = subprocess.run(
-        [ENVIRONMENT / "bin/python3", "-P", Path(__file__).with_name(script), *arguments],
-        capture_output=True,
-        text=True,
-        cwd=arguments[-1],  # -P and this folder: nothing but the environment holds an espnet2
-        env=environment,
-        timeout=300,
-        check=False,
+        words, capture_output=True, text=True, cwd=folder, env=environment, timeout=300, check=False
     )
     assert result.returncode == 0, result.stderr[-4000:]
+    return result.stdout + result.stderr
 
 
 def write_audio(folder):
