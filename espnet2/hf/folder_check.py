@@ -104,8 +104,8 @@ def licence_of(card: Path) -> str:
 
 
 def loaded(path: Path, kind: str) -> Any:
-    """The model in evaluation mode, every key in its place."""
-    model, info = MODELS[kind].from_pretrained(path, output_loading_info=True)
+    """The model in evaluation mode and fp32, as ``SSLTask`` has it, every key in its place."""
+    model, info = MODELS[kind].from_pretrained(path, output_loading_info=True, dtype=torch.float32)
     for problem in ("missing", "unexpected", "mismatched"):
         if keys := sorted(map(str, info[f"{problem}_keys"])):
             raise CheckpointError(f"{path}: {len(keys)} {problem} weights: {keys[0]}, ...")

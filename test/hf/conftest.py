@@ -15,7 +15,8 @@ from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeCon
 from espnet2.asr.features import write_features
 from espnet2.train import finetune
 from espnet2.train.cells import CellConfig
-from espnet2.utils.files import write_json, write_text
+from espnet2.train.export.hf_folder import save_folder
+from espnet2.utils.files import write_text
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = importlib.util.spec_from_file_location(
@@ -61,14 +62,11 @@ def golden():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A Hugging Face folder of the tiny reference model, as stage 9 writes one."""
+    """The tiny reference model as stage 9 writes a Hugging Face folder."""
     config, state = tiny("old")
-    about = {"model_type": "xeus", "architectures": ["XeusModel"], "dtype": "float32"}
-    write_json(tmp_path / "hf/config.json", config | about)
-    extractor = {"feature_extractor_type": "XeusFeatureExtractor", "return_attention_mask": True}
-    write_json(tmp_path / "hf/preprocessor_config.json", extractor)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    save_folder(tmp_path / "hf", config, tmp_path / "model.safetensors")
     write_text(tmp_path / "hf/README.md", CARD)
-    save_file(state, tmp_path / "hf/model.safetensors", {"format": "pt"})
     return tmp_path / "hf"
 
 

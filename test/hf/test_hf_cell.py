@@ -45,6 +45,18 @@ def test_a_pipeline_hears_what_the_task_hears_one_by_one_and_in_batches(
     assert [out["text"] for out in recognise(list(waves), batch_size=3)] == ours
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_pipeline_on_a_gpu_learns_and_hears_the_same(exported, recogniser, waves):
+    recognise = pipeline("automatic-speech-recognition", model=str(exported), device="cuda")
+    found = [out["text"] for out in recognise(list(waves), batch_size=3)]
+    assert found == recogniser.transcribe(waves)
+    wave = torch.from_numpy(waves[0])[None].cuda()
+    loss = recognise.model.train()(wave, labels=torch.tensor([[2, 3]]).cuda(), use_mask=True).loss
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
 def test_what_is_too_short_for_a_token_is_no_text(recognise):
     assert [recognise(np.zeros(n, np.float32))["text"] for n in (1, 399, 2000)] == [""] * 3
 

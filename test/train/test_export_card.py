@@ -59,6 +59,7 @@ def test_the_card_tells_what_the_run_knows(dump, tmp_path):
         "| accuracy of always the most frequent label | 0.2500 |",
         "the command",
         "  journal = {arXiv preprint arXiv:2407.00837},",
+        'model = AutoModel.from_pretrained("ssl_tiny")',
     ):
         assert line in text.splitlines()
     assert (

@@ -24,6 +24,11 @@ USE = """from espnet2.tasks.ssl import SSLTask
 model, config = SSLTask.build_model_from_file(None, "{name}")  # the folder of this card
 layers = model.encode(speech, lengths, use_mask=False, use_final_output=False)[0]
 # speech: (batch, samples) fp32 at 16 kHz, lengths: (batch,); layers[-1]: (batch, frames, width)"""
+USE_TRANSFORMERS = """import espnet2.hf  # registers XEUS with transformers
+from transformers import AutoModel
+
+model = AutoModel.from_pretrained("{name}")
+layers = model(speech, output_hidden_states=True).hidden_states  # input, then every block"""
 
 
 def model_card(facts: Facts) -> str:
@@ -34,6 +39,7 @@ def model_card(facts: Facts) -> str:
         introduction(facts),
         "## Use",
         f"With the package `espnet2` of the XEUS recipe:\n\n```python\n{use(facts)}\n```",
+        f"Or in transformers:\n\n```python\n{USE_TRANSFORMERS.format(name=facts.name)}\n```",
         "## Training data",
         *data_section(facts),
         "## Training",
