@@ -20,12 +20,13 @@ FOREIGN = {
     "pip": set(),
     "git": set(),
 }
-# Modules of ESPnet that a block runs in ESPnet's own environment: test/peer/test_espnet_client.py
-# runs those blocks.
-ESPNET_MODULES = {
+# Modules that run in ESPnet's or s3prl's environment with their options; test_espnet_client.py and
+# test_s3prl_peer.py in test/peer run those blocks.
+PEER_MODULES = {
     "espnet2.bin.tokenize_text",
     "espnet2.bin.asr_train",
     "espnet2.bin.ssl_train",
+    "espnet2.s3prl",
 }
 
 

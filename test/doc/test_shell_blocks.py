@@ -17,9 +17,9 @@ from documents import DOCUMENTS, HISTORY, ROOT, blocks
 from shell_blocks import (
     ASSIGNMENT,
     DRIVERS,
-    ESPNET_MODULES,
     FOREIGN,
     HARMLESS,
+    PEER_MODULES,
     commands_of,
     dry,
     help_of,
@@ -62,7 +62,7 @@ def problems(words):
         if "-m" not in rest:
             return [] if rest and (ROOT / rest[0]).exists() else [name]
         module = rest[rest.index("-m") + 1]
-        if module in ESPNET_MODULES:
+        if module in PEER_MODULES:
             return []
         if module == "espnet2.bin.bench":
             module += f" {rest[rest.index('-m') + 2]}"
@@ -103,7 +103,10 @@ def test_every_block_is_run_or_is_no_program():
         for block in blocks(path):
             documents.setdefault(block.language, set()).add(path)
     assert set(documents) <= {"bash", "python", "text", ""}
-    # Python is run by test_readme.py, and in ESPnet by test/peer/test_espnet_client.py.
-    assert documents["python"] <= {"README.md", "egs2/README.md"}
+    # Python is run by test_readme.py, test_pages_of_others.py and, in ESPnet and s3prl themselves,
+    # by test/peer/test_espnet_client.py and test_s3prl_peer.py.
+    assert documents["python"] <= {
+        "README.md", "egs2/README.md", "doc/hugging_face.md", "doc/s3prl.md",
+    }  # fmt: skip
     # What a report shows of its run: layer weights and settings.
     assert documents[""] == {"egs2/mini/ssl1/RESULTS.md"}
