@@ -52,20 +52,23 @@ TINY_ENCODER = {
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``bench gpu``."""
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"),
+                        help="what to measure (default: cuda)")  # fmt: skip
     parser.add_argument(
-        "--only", action="append", choices=BENCHMARKS, metavar="NAME",
-        help=f"one of {', '.join(BENCHMARKS)}; may be given again; default: all",
+        "--only", action="append", choices=BENCHMARKS, metavar="PART",
+        help=f"one of {', '.join(BENCHMARKS)}; may be given again (default: all)",
     )  # fmt: skip
     parser.add_argument("--tiny", action="store_true", help="sizes for a CPU, to try the script")
     parser.add_argument(
         "--compile", action="store_true",
         help="with --tiny: torch.compile too; without --tiny it is always tried",
     )  # fmt: skip
-    parser.add_argument("--conf", type=Path, default=XEUS, help="YAML of model and training")
+    parser.add_argument("--conf", type=Path, default=XEUS, metavar="FILE",
+                        help="YAML of model and training (default: conf/pretrain/xeus.yaml)")  # fmt: skip
     parser.add_argument(
-        "--budget_s", type=positive, default=400, help="seconds after which no row is begun"
-    )
+        "--budget_s", type=positive, default=400, metavar="S",
+        help="seconds after which no row is begun (default: 400)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> list[Table]:

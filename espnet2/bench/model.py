@@ -32,8 +32,9 @@ Rounds = list[list[Answer]]  # [ours, the peer's] of each round
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``bench model``."""
     parser.add_argument(
-        "--rounds", type=positive, default=5, help="times each side is measured (default: 5)"
-    )
+        "--rounds", type=positive, default=5, metavar="N",
+        help="times each side is measured (default: 5)",
+    )  # fmt: skip
     parser.add_argument(
         "--tiny", action="store_true", help="a tiny model: shows that it runs, measures nothing"
     )

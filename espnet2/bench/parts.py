@@ -19,10 +19,10 @@ def add_part_options(parser: argparse.ArgumentParser, parts: Parts, rounds: int)
     """The options of every such benchmark; ``rounds``: the default of theirs."""
     parser.add_argument(
         "--only", action="append", choices=parts, metavar="PART",
-        help=f"one of {', '.join(parts)}; may be given again; default: all",
+        help=f"one of {', '.join(parts)}; may be given again (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--rounds", type=positive, default=rounds,
+        "--rounds", type=positive, default=rounds, metavar="N",
         help=f"times each side is measured (default: {rounds})",
     )  # fmt: skip
     parser.add_argument(

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from espnet2.bin.bench import KINDS
 from espnet2.bin.xeus import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "espnet2/bin").glob("*.py") if path.stem[0] != "_")
 METAVARS = {
     "FILE", "DIR", "N", "S", "K", "NAME", "NAMES", "TAG", "CODE", "TOKEN", "ARM", "STEP", "HOURS",
-    "EXP", "KIND", "COMMAND", "SECTION.KEY=VALUE", "N|last|final|all",
+    "EXP", "KIND", "PART", "COMMAND", "SECTION.KEY=VALUE", "N|last|final|all",
 }  # fmt: skip
 CHECK = """
 import sys
@@ -48,7 +49,7 @@ def parser_of(monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
 
     def get(name, words=None):
-        wanted[0] = words
+        wanted[0] = words or None
         with pytest.raises(Parsed):
             importlib.import_module(f"espnet2.bin.{name}").main(words or [])
         return seen[-1]
@@ -82,7 +83,7 @@ def test_help_begins_with_a_sentence_and_ends_with_examples(name, parser_of):
 def examples_of(text):
     """The commands in the last part of a help, as (module, words)."""
     for line in text.partition("examples:\n")[2].replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
+        words = shlex.split(line.partition(" > ")[0], comments=True)
         if words[0] == "xeus":
             yield (COMMANDS[words[1]][0], words[2:])
         else:
@@ -108,15 +109,19 @@ def options_of(parser):
             yield action
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_option_is_explained_in_the_same_way(name, parser_of):
-    parser = parser_of(name)
+# bench names the options of a kind only where that kind is asked for.
+CALLS = [(name, []) for name in NAMES] + [("bench", [kind]) for kind in KINDS]
+
+
+@pytest.mark.parametrize(("name", "words"), CALLS, ids=str)
+def test_every_option_is_explained_in_the_same_way(name, words, parser_of):
+    parser = parser_of(name, words)
     for action in options_of(parser):
         where = f"{name}: {action.option_strings or action.dest}"
         assert action.help, where
         assert not action.help.endswith("."), where
         assert "  " not in action.help, where
-        if action.nargs == 0 or action.choices:
+        if action.nargs == 0 or (action.choices and action.metavar != "PART"):
             assert action.metavar is None, where
         else:
             assert action.metavar in METAVARS, where
