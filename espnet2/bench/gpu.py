@@ -63,8 +63,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_true",
         help="with --tiny: torch.compile too; without --tiny it is always tried",
     )  # fmt: skip
-    parser.add_argument("--conf", type=Path, default=XEUS, metavar="FILE",
-                        help="YAML of model and training (default: conf/pretrain/xeus.yaml)")  # fmt: skip
+    parser.add_argument(
+        "--conf", type=Path, default=XEUS, metavar="FILE",
+        help="YAML of model and training (default: conf/pretrain/xeus.yaml)",
+    )  # fmt: skip
     parser.add_argument(
         "--budget_s", type=positive, default=400, metavar="S",
         help="seconds after which no row is begun (default: 400)",
