@@ -63,15 +63,18 @@ class EncoderSpec:
 
     mixes_input: bool = True
     """Whether the probe may mix the input of the first block too, of export, random and checkpoint.
-    False: the outputs of the blocks alone, as in the benchmark, where XEUS is read by s3prl or by
-    ESPnet's ``espnet_ssl``. A Hugging Face model always has its input, as in s3prl."""
+    False: the outputs of the blocks alone, as in the benchmark, where s3prl or ESPnet's
+    ``espnet_ssl`` reads XEUS. A Hugging Face model always has its input, as in s3prl."""
 
     def __post_init__(self) -> None:
-        if not self.mixes_input and self.kind in ("fbank", "hf"):
-            raise ConfigError(f"mixes_input means nothing with kind: {self.kind}")
         if self.kind in ("checkpoint", "hf") and self.path is None:
             what = "the .pth file" if self.kind == "checkpoint" else "the model's folder"
             raise ConfigError(f"an encoder of kind {self.kind} needs path: {what}")
+
+    @property
+    def has_input(self) -> bool:
+        """Whether the first of its layers is the input of the first block."""
+        return self.mixes_input or self.kind in ("fbank", "hf")
 
 
 @dataclass(frozen=True, kw_only=True)

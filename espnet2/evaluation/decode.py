@@ -92,7 +92,7 @@ class CellDecoder:
     def layer_weights(self) -> list[float]:
         """Share of each encoder layer, summing to 1; the first is the input of the first block."""
         shares = [round(float(share), 6) for share in self.model.mix.weights()]
-        return shares if self.config.encoder.mixes_input else [0.0, *shares]
+        return shares if self.config.encoder.has_input else [0.0, *shares]
 
 
 def greedy(log_probs: Tensor, num_frames: Tensor) -> list[list[int]]:

@@ -56,9 +56,10 @@ def test_the_benchmarks_mix_is_the_outputs_of_the_blocks_alone(export):
     every, blocks = (encoder.features([wave])[0] for encoder in both)
     assert [encoder.num_layers for encoder in both] == [3, 2]
     assert torch.equal(blocks, every[1:])
-    for kind in ("fbank", "hf"):
-        with pytest.raises(ConfigError, match=f"mixes_input means nothing with kind: {kind}"):
-            EncoderSpec(kind=kind, path="x", mixes_input=False)
+    fbank = EncoderSpec(kind="fbank", mixes_input=False)
+    assert fbank.has_input
+    assert build_encoder(fbank, None, "cpu", "float32").num_layers == 1
+    assert not EncoderSpec(kind="random", mixes_input=False).has_input
 
 
 def test_features_do_not_depend_on_batch_mates(export):

@@ -2,21 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 import yaml
 
 from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig
 from espnet2.asr.features import write_features
 from espnet2.bin.score import main
 from espnet2.evaluation.cells import parse_cell
-from espnet2.evaluation.decode import CellDecoder, greedy
+from espnet2.evaluation.decode import CellDecoder
 from espnet2.evaluation.hypotheses import HEADER, Hypothesis
-from espnet2.evaluation.report.config import ReportConfig
-from espnet2.evaluation.report.stage import write_report
 from espnet2.evaluation.score import score_cell
 from espnet2.evaluation.score_config import ScoreConfig
 from espnet2.train.cells import CellConfig
@@ -133,6 +131,14 @@ def test_hypotheses_do_not_depend_on_the_batch(tree):
     assert few == CellDecoder.open(cell, tree / "dump", batch_s=60.0).decode("test")
 
 
+def test_the_first_layer_weight_is_that_of_the_input_which_a_mix_of_blocks_lacks(tree):
+    cell = parse_cell(tree / "exp" / "fbank" / "lid_10min_lr0.01_seed1")
+    decoder = CellDecoder.open(cell, tree / "dump", batch_s=1.0)
+    assert decoder.layer_weights() == [1.0]
+    blocks = replace(decoder.config, encoder=EncoderSpec(kind="random", mixes_input=False))
+    assert replace(decoder, config=blocks).layer_weights() == [0.0, 1.0]
+
+
 def test_the_command_scores_what_is_trained_and_names_what_is_not(tree, capfd):
     words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", tree / "exp"]
     words += ["--out", tree / "exp" / "scores.json", "--log_dir", tree / "log"]
@@ -169,29 +175,6 @@ def test_a_cell_of_other_settings_is_not_scored_as_the_recipes(tree, tmp_path):
     )
 
 
-def test_where_no_cell_at_all_is_trained_a_report_names_them_and_why(tree, tmp_path):
-    for task in ("lid", "multi", "joint"):
-        about = {"reason": f"{task}: the loss is nan at step 7"}
-        write_json(tmp_path / f"exp/superb/fbank/{task}_10min_lr0.01_seed1/failed.json", about)
-    cells = tmp_path / "exp/superb"
-    words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", cells]
-    words += ["--out", cells / "scores.json", "--log_dir", tmp_path / "log"]
-    assert main([str(word) for word in words]) == 3  # the driver writes the report and ends with 1
-    summary = read_json(cells / "scores.json")
-    assert (summary["rows"], summary["cells"], len(summary["failed"])) == ([], [], 3)
-    nowhere = tmp_path / "nothing"
-    for is_benchmark in (False, True):
-        config = ReportConfig(is_benchmark=is_benchmark)
-        write_report("seed: 1\n", tmp_path / "exp", nowhere, nowhere, tmp_path / "out", "x", config)
-        markdown = (tmp_path / "out/RESULTS.md").read_text()
-        assert "Cells without a score: 3" in markdown
-        assert "lid: the loss is nan at step 7" in markdown
-        for title in ("Multilingual ASR, 10min", "Language identification, 10min", "Joint ASR"):
-            assert title in markdown
-        assert "(1 of 1 cells have no score)" in markdown
-        assert (tmp_path / "out/report.html").is_file()
-
-
 def test_a_corrupted_test_is_scored_beside_the_clean_one(tree, capfd):
     words = ["--conf", tree / "recipe.yaml", "--data", tree / "dump", "--cells", tree / "exp"]
     words += ["--out", tree / "exp" / "noisy.json", "--log_dir", tree / "log"]
@@ -217,25 +200,6 @@ def test_a_split_without_features_says_which_stage_makes_them(tree):
     write_split(tree / "dump/10min/late", 1)
     with pytest.raises(DataError, match=r"10min_late holds no features; run stage 11"):
         score_cell(folder, tree / "dump", ScoreConfig(), corrupted=("late",))
-
-
-def test_greedy_decoding_merges_repeats_and_drops_blanks_and_padding():
-    best = torch.tensor([[1, 1, 0, 1, 2, 2], [0, 3, 3, 2, 2, 2]])
-    log_probs = torch.nn.functional.one_hot(best, 4).float()
-    assert greedy(log_probs, torch.tensor([6, 3])) == [[1, 1, 2], [3]]
-    assert greedy(log_probs, torch.tensor([0, 1])) == [[], []]
-    assert greedy(log_probs[:, :0], torch.tensor([0, 0])) == [[], []]
-
-
-def test_greedy_decoding_is_the_textbook_rule():
-    scores = torch.rand(20, 40, 5, generator=torch.Generator().manual_seed(1))
-    counts = torch.randint(0, 41, (20,), generator=torch.Generator().manual_seed(2))
-    for row, count, found in zip(scores, counts, greedy(scores, counts), strict=True):
-        best, expected = row[:count].argmax(dim=1).tolist(), []
-        for place, token in enumerate(best):
-            if token and (place == 0 or best[place - 1] != token):
-                expected.append(token)
-        assert found == expected
 
 
 def test_a_probe_of_another_size_and_a_strange_configuration_are_refused(tree, tmp_path):
