@@ -50,11 +50,11 @@ setup(
         "soundfile>=0.12",  # audio in and out
         "soxr>=0.3.3",  # resampling
         "kaldi-native-fbank>=1.20",  # FBANK baseline
-        "kaldiio>=2.18",  # features as Kaldi arks
+        "kaldiio>=2.18.1",  # features as Kaldi arks
         "pyarrow>=14",  # the index, Hugging Face's Parquet files
         "pycountry>=23.12.7",  # ISO 639-3 codes
         "pyroomacoustics>=0.10.1",  # room impulse responses
-        "webrtcvad-wheels>=2.0.11.post1",  # pauses of long recordings
+        "webrtcvad-wheels>=2.0.14",  # pauses of long recordings
         "pyyaml>=6.0.1",
         "safetensors>=0.4.3",
         "tqdm>=4.65",
