@@ -75,14 +75,16 @@ def stamp(file):
 
 
 VENV = {"tools/venv": stamp("setup.py") + "tests\n"}
-ESPNET = {"tools/espnet_venv": stamp("tools/espnet_requirements.txt")}
+CLIENTS = {
+    f"tools/{name}_venv": stamp(f"tools/{name}_requirements.txt") for name in ("espnet", "s3prl")
+}
 
 
 def run_tool(folder, *command, installed=()):
     """One of our scripts in a bare copy of the tools, without a package index."""
     for path in (
-        "tools/install.sh", "tools/test.sh", "tools/espnet_requirements.txt", "utils/recipe.sh",
-        "setup.py",
+        "tools/install.sh", "tools/test.sh", "tools/espnet_requirements.txt",
+        "tools/s3prl_requirements.txt", "utils/recipe.sh", "setup.py",
     ):  # fmt: skip
         (folder / path).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
@@ -106,22 +108,41 @@ def test_install_without_a_package_index_ends_in_one_sentence(tmp_path):
     assert not (tmp_path / "tools/venv/.installed").exists()
 
 
-def test_a_peer_that_cannot_be_installed_ends_in_one_sentence_too(tmp_path):
-    venv.create(tmp_path / "tools/espnet_venv")  # without pip, as if it had been cut short
-    result = run_tool(tmp_path, "tools/install.sh", "--with_espnet", installed=VENV)
+@pytest.mark.parametrize("client", ["espnet", "s3prl"])
+def test_a_peer_that_cannot_be_installed_ends_in_one_sentence_too(tmp_path, client):
+    name = f"tools/{client}_venv"
+    venv.create(tmp_path / name)  # without pip, as if it had been cut short
+    result = run_tool(tmp_path, "tools/install.sh", f"--with_{client}", installed=VENV)
     assert result.returncode == 1
     assert "tools/venv is up to date" in result.stderr
-    assert "installing into tools/espnet_venv" in result.stderr
+    assert f"installing into {name}" in result.stderr
     assert "install.sh: error: pip could not install torch" in result.stderr
-    assert not (tmp_path / "tools/espnet_venv/.installed").exists()
+    assert not (tmp_path / name / ".installed").exists()
 
 
-@pytest.mark.parametrize("option", ["--with_espnet", "--with-espnet"])
-def test_what_is_installed_is_not_installed_again(tmp_path, option):
-    result = run_tool(tmp_path, "tools/install.sh", option, "--with-tests", installed=VENV | ESPNET)
+@pytest.mark.parametrize("dash", "_-")
+def test_what_is_installed_is_not_installed_again(tmp_path, dash):
+    options = [f"--with{dash}{name}" for name in ("espnet", "s3prl", "tests")]
+    result = run_tool(tmp_path, "tools/install.sh", *options, installed=VENV | CLIENTS)
     assert result.returncode == 0
     lines = [line.partition("install.sh: ")[2] for line in result.stderr.splitlines()]
-    assert lines == [f"{name} is up to date (Python {VERSION})" for name in VENV | ESPNET]
+    assert lines == [f"{name} is up to date (Python {VERSION})" for name in VENV | CLIENTS]
+
+
+@pytest.mark.parametrize("name", ["venv", "s3prl_venv"])
+def test_an_environment_that_is_a_link_is_refused_and_left_alone(tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / name).symlink_to(elsewhere)
+    installed = {} if name == "venv" else VENV
+    result = run_tool(tmp_path, "tools/install.sh", "--with_s3prl", installed=installed)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"install.sh: error: tools/{name} is a link to {elsewhere}, and pip would write into it; "
+        "remove the link and run tools/install.sh again"
+    )
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_an_unknown_option_of_the_installation_is_refused(tmp_path):
@@ -134,8 +155,8 @@ def test_the_peer_tests_alone_ask_for_the_peer(tmp_path):
     result = run_tool(tmp_path, "tools/test.sh", "--only=peer", installed=VENV)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
-        "test.sh: error: ESPnet is not in tools/espnet_venv; "
-        "tools/test.sh --with_espnet installs it"
+        "test.sh: error: neither ESPnet nor s3prl is installed; "
+        "tools/test.sh --with_espnet --with_s3prl does it"
     )
 
 

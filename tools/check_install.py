@@ -29,6 +29,10 @@ def load_requirements() -> ModuleType:
 
 
 requirements = load_requirements()
+ENVIRONMENTS = {
+    "espnet_venv": "ESPnet itself: test/peer, bench model",
+    "s3prl_venv": "s3prl itself: test/peer, python3 -m espnet2.s3prl",
+}
 
 
 def table() -> None:
@@ -43,10 +47,10 @@ def table() -> None:
     print("programs")
     for program, purpose in requirements.PROGRAMS.items():
         print(f"  {program:20} {shutil.which(program) or 'missing':24} {purpose}")
-    peer = HERE / "espnet_venv/.installed"
-    state = "present" if peer.is_file() else "missing"
     print("other environments")
-    print(f"  {'tools/espnet_venv':20} {state:16} ESPnet itself: test/peer, bench model")
+    for name, purpose in ENVIRONMENTS.items():
+        state = "present" if (HERE / name / ".installed").is_file() else "missing"
+        print(f"  tools/{name:14} {state:16} {purpose}")
     free_gb = shutil.disk_usage(HERE).free / 1e9
     print(f"machine: {len(os.sched_getaffinity(0))} cores, {free_gb:.0f} GB of disk free here")
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Make tools/venv from nothing: a Python environment with everything the recipes need.
 #
-# Usage: tools/install.sh [--with_tests] [--with_espnet] [--quiet_if_done]
+# Usage: tools/install.sh [--with_tests] [--with_espnet] [--with_s3prl] [--quiet_if_done]
 #
 #   --with_tests      also what tools/test.sh needs (pytest, ruff, shellcheck)
 #   --with_espnet     also tools/espnet_venv: ESPnet from PyPI for the CPU (1.6 GB, two minutes),
 #                     the peer of the interoperability tests and of `bench model`; no recipe needs it
+#   --with_s3prl      also tools/s3prl_venv: s3prl from PyPI for the CPU and this package beside it
+#                     (1.7 GB, two minutes), for SUPERB with espnet2.s3prl; no recipe needs it
 #   --quiet_if_done   say nothing when there is nothing to do
 #
 # PYTHON=/path/to/python3.12 chooses the interpreter (3.11 to 3.13). Run it again at any time: it
@@ -14,11 +16,12 @@
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
-with_tests=false with_espnet=false quiet_if_done=false arguments=()
+with_tests=false with_espnet=false with_s3prl=false quiet_if_done=false arguments=()
 for argument in "$@"; do
   case ${argument//-/_} in # --with-tests is --with_tests
     __with_tests) with_tests=true ;;
     __with_espnet) with_espnet=true ;;
+    __with_s3prl) with_s3prl=true ;;
     __quiet_if_done) quiet_if_done=true ;;
     *) arguments+=("${argument}") ;;
   esac
@@ -37,13 +40,16 @@ case ${version} in
   *) fail "${base} is Python ${version}; 3.11 to 3.13 is needed: set PYTHON=/path/to/python3.12" ;;
 esac
 
-# choose NAME SOURCE: turn to the environment tools/NAME, whose packages the file SOURCE names.
+# choose NAME SOURCE: turn to the environment tools/NAME, whose packages the file SOURCE names. A link
+# is refused: pip would write through it into another checkout.
 choose() {
   name=tools/$1 source=$2
   venv=${repository}/${name}
   record=${repository}/tools/.install_$1.log
   stamp=${venv}/.installed # what was installed, then a line for what came with an option
   wanted="${version} torch ${torch_version} ${source%.*} $(sha256sum < "${repository}/${source}" | cut -c1-16)"
+  [[ ! -L ${venv} ]] ||
+    fail "${name} is a link to $(readlink "${venv}"), and pip would write into it; remove the link and run tools/install.sh again"
 }
 is_installed() { [[ -f ${stamp} && $(head -n 1 "${stamp}") == "${wanted}" ]]; }
 say_up_to_date() { [[ ${quiet_if_done} == true ]] || log "${name} is up to date (Python ${version})"; }
@@ -110,8 +116,11 @@ install_recipes() {
   if [[ ${with_tests} == true ]]; then finish tests; else finish; fi
 }
 
-install_espnet() {
-  choose espnet_venv tools/espnet_requirements.txt
+# install_peer CLIENT CHECK [PACKAGE...]: a client from the package index into an environment of its
+# own, and PACKAGE beside it; the Python CHECK must run there then.
+install_peer() {
+  local client=$1 check=$2
+  choose "${client}_venv" "tools/${client}_requirements.txt"
   if is_installed; then
     say_up_to_date
     return
@@ -120,10 +129,17 @@ install_espnet() {
   install_cpu_torch
   pip_install --no-deps --requirement "${repository}/${source}" || refuse_pip "${source}"
   rm -rf "${venv}"/lib/python3*/site-packages/torchaudio/lib # compiled against CUDA
-  "${venv}/bin/python3" -I -c 'import espnet, espnet2.tasks.ssl' >> "${record}" 2>&1 ||
-    fail "${name} holds ESPnet but cannot import it (record in ${record}); its packages were tried with Python 3.11: set PYTHON=/path/to/python3.11"
+  (($# == 2)) || pip_install --no-deps "${@:3}" || refuse_pip "this package"
+  "${venv}/bin/python3" -I -c "${check}" >> "${record}" 2>&1 ||
+    fail "${name} holds ${client} but cannot import it (record in ${record}); its packages were tried with Python 3.11: set PYTHON=/path/to/python3.11"
   finish
 }
 
 install_recipes
-[[ ${with_espnet} == false ]] || install_espnet
+if [[ ${with_espnet} == true ]]; then
+  install_peer espnet 'import espnet, espnet2.tasks.ssl'
+fi
+if [[ ${with_s3prl} == true ]]; then
+  install_peer s3prl 'from espnet2.s3prl import register; register(); import s3prl.problem' \
+    --no-build-isolation --editable "${repository}"
+fi

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Lint and test the project; installs what it needs first.
 #
-# Usage: tools/test.sh [--only lint|unit|peer|integration] [--with_espnet]
+# Usage: tools/test.sh [--only lint|unit|peer|integration] [--with_espnet] [--with_s3prl]
 #
 #   --only PART     run one part (default: all)
-#   --with_espnet   install ESPnet itself into tools/espnet_venv for the part peer (1.6 GB, two
-#                   minutes); without it that part runs only where the environment is already there
+#   --with_espnet   install ESPnet itself into tools/espnet_venv for the part peer (1.6 GB, two minutes)
+#   --with_s3prl    install s3prl itself into tools/s3prl_venv for the part peer (1.7 GB, two minutes)
+#
+# The part peer runs with the clients that are installed, and skips the tests of the others.
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
-only=all with_espnet=false arguments=()
+only=all with_espnet=false with_s3prl=false arguments=()
 for argument in "$@"; do
   case ${argument//-/_} in # --with-espnet is --with_espnet
     __with_espnet) with_espnet=true ;;
+    __with_s3prl) with_s3prl=true ;;
     *) arguments+=("${argument}") ;;
   esac
 done
@@ -25,7 +28,9 @@ is_one_of "${only}" all "${stages[@]}" ||
 cd "${repository}"
 needs=(--with_tests)
 [[ ! -d tools/espnet_venv ]] || with_espnet=true
+[[ ! -d tools/s3prl_venv ]] || with_s3prl=true
 [[ ${with_espnet} == false ]] || needs+=(--with_espnet)
+[[ ${with_s3prl} == false ]] || needs+=(--with_s3prl)
 tools/install.sh "${needs[@]}" --quiet_if_done
 bin=${repository}/tools/venv/bin
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
@@ -33,6 +38,7 @@ mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 stage_lint() {
   "${bin}/ruff" check .
   "${bin}/ruff" format --check .
+  "${bin}/mypy"
   "${bin}/shellcheck" --external-sources "${scripts[@]}"
 }
 # One thread a test process: two processes of one thread are faster than one of two.
@@ -40,9 +46,9 @@ stage_unit() {
   OMP_NUM_THREADS=1 "${bin}/python3" -m pytest -m "not peer and not integration" -n 2 --durations 10
 }
 stage_peer() {
-  local missing="ESPnet is not in tools/espnet_venv; tools/test.sh --with_espnet installs it"
-  if [[ ${with_espnet} == true ]]; then
-    OMP_NUM_THREADS=1 "${bin}/python3" -m pytest -m peer --durations 5
+  local missing="neither ESPnet nor s3prl is installed; tools/test.sh --with_espnet --with_s3prl does it"
+  if [[ ${with_espnet} == true || ${with_s3prl} == true ]]; then
+    OMP_NUM_THREADS=1 "${bin}/python3" -m pytest -m peer -rs --durations 5
   elif [[ ${only} == peer ]]; then
     fail "${missing}"
   else
