@@ -1,6 +1,9 @@
 """The encoder in transformers: the same keys, the same features, and one format on the disk."""
 
 import copy
+import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,11 +12,14 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 
 import espnet2.hf
 from espnet2.hf import XeusConfig, XeusModel
+from espnet2.ssl.config import model_keys
 from espnet2.ssl.interop import our_names
 from espnet2.tasks.ssl import SSLTask
+from espnet2.utils.config import load_yaml
 from espnet2.utils.errors import ConfigError
 from espnet2.utils.files import read_json, write_json
 
+ROOT = Path(__file__).resolve().parents[2]
 NOTHING_ODD = {
     "missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set(), "error_msgs": []
 }  # fmt: skip
@@ -167,6 +173,25 @@ def test_the_configuration_keeps_the_keys_and_knows_the_sizes(folder, tmp_path):
         AutoModel.from_pretrained(folder)
     with pytest.raises(ConfigError, match="give vocab_size"):
         espnet2.hf.XeusForCTC(XeusConfig())
+
+
+def test_the_published_size_has_the_published_names():
+    keys = load_yaml(ROOT / "conf/pretrain/xeus.yaml")
+    config = XeusConfig(**model_keys(keys)[0])
+    with torch.device("meta"):
+        model = XeusModel(config)
+    lines = (ROOT / "test/golden/keys_xeus_full_old.txt").read_text().splitlines()
+    found = {(name, str(tuple(x.shape))) for name, x in model.state_dict().items()}
+    assert found == {tuple(line.split("\t")[:2]) for line in lines}
+    assert model.num_parameters() == 576_484_736
+    assert (config.hidden_size, config.num_hidden_layers) == (1024, 19)
+
+
+def test_without_transformers_the_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    spec = importlib.util.spec_from_file_location("another_hf", espnet2.hf.__file__)
+    with pytest.raises(ConfigError, match=r"needs transformers: pip install 'xeus\[hf\]'"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def test_the_extractor_pads_leaves_the_audio_alone_and_refuses_other_rates(folder):

@@ -118,9 +118,10 @@ def test_a_name_that_is_none_is_refused(folder, hub, name):
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("hf_of_a_test", "http://127.0.0.1:9 cannot be reached (Connection refused or the like)"),
+        ("hf_of_a_test", "http://127.0.0.1:9 cannot be reached ("),
         (None, "nothing was sent to http://127.0.0.1:9: run 'hf auth login', or set HF_TOKEN"),
     ],
+    ids=["unreachable", "no_token"],
 )
 def test_offline_or_without_a_token_everything_local_is_done_and_the_rest_one_line(
     folder, tmp_path, token, message
@@ -133,7 +134,7 @@ def test_offline_or_without_a_token_everything_local_is_done_and_the_rest_one_li
     assert done.returncode == 1
     assert "model.safetensors" in done.stdout
     [line] = [line for line in done.stderr.splitlines() if line.startswith("push_to_hub")]
-    assert line.startswith(f"push_to_hub: error: {message.partition(' (')[0]}")
+    assert line.startswith(f"push_to_hub: error: {message}")
     assert "Traceback" not in done.stderr
 
 
