@@ -18,7 +18,7 @@ BINS = sorted(path.stem for path in (PACKAGE / "bin").glob("*.py") if path.stem 
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 50
 # Names on the package index, where they differ from the names of import.
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-TOP_LEVEL = {"egs2", "espnet2", "tools", "utils", "conf", "test"}
+TOP_LEVEL = {"egs2", "espnet2", "tools", "utils", "conf", "doc", "test"}
 
 
 def name_of(path):
