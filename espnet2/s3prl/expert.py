@@ -35,9 +35,9 @@ class UpstreamExpert(nn.Module):
         """Waveforms (N,) at 16 kHz, of any lengths, to ``hidden_states``: (B, T, D) a block, raw.
 
         ``last_hidden_state`` (B, T, D) is the last of them. A waveform shorter than one frame's
-        window is padded with zeros to one. s3prl counts a frame a begun 320 samples, the model one
-        a whole window: frames beyond an utterance's own repeat its last, as s3prl itself does for
-        the longest of a batch, so that no utterance depends on the others.
+        window is padded with zeros to one. T is what s3prl expects: a frame for every begun 320
+        samples of the longest, one or two more than it has whole windows. Frames beyond an
+        utterance's own repeat its last, so that none depends on the other utterances.
 
         Raises ValueError: no waveforms, or one that is not floating point or not finite.
         """
@@ -46,12 +46,12 @@ class UpstreamExpert(nn.Module):
         lengths = torch.tensor([len(wav) for wav in wavs])
         speech = pad_sequence(wavs, batch_first=True)
         out = self.model.encode(speech, lengths, use_final_output=False)
-        states = repeat_last(out.layers, out.lengths)
+        states = repeat_last(out.layers, out.lengths, -(-speech.shape[1] // HOP_SAMPLES))
         return {"hidden_states": states, "last_hidden_state": states[-1]}
 
 
-def repeat_last(states: Sequence[Tensor], num_frames: Tensor) -> list[Tensor]:
-    """Each state (B, T, D) with the padding of an utterance replaced by its last frame."""
-    frames = torch.arange(states[0].shape[1], device=num_frames.device)  # (T,)
-    source = torch.minimum(frames[None], num_frames[:, None] - 1)  # (B, T)
-    return [x.gather(1, source[:, :, None].expand_as(x)) for x in states]
+def repeat_last(states: Sequence[Tensor], num_frames: Tensor, width: int) -> list[Tensor]:
+    """Each state (B, T, D) as (B, width, D): after an utterance's frames (B,) its last again."""
+    frames = torch.arange(width, device=num_frames.device)
+    source = torch.minimum(frames[None], num_frames[:, None] - 1)[:, :, None]  # (B, width, 1)
+    return [x.gather(1, source.expand(-1, -1, x.shape[2])) for x in states]

@@ -1,12 +1,15 @@
 """The upstream that s3prl is given: SSLTask's features, whatever the batch."""
 
 import sys
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import torch
 import yaml
 from s3prl_export import HIDDEN, MODEL, NUM_BLOCKS, write_export
 
+import espnet2.s3prl
 from espnet2.s3prl.hub import register, xeus_local
 from espnet2.tasks.ssl import SSLTask
 from espnet2.utils.errors import CheckpointError, ConfigError
@@ -35,9 +38,10 @@ def test_the_hidden_states_are_those_of_ssltask(export, upstream):
     (wav,) = waves(16000)
     expected = model.encode(wav[None], torch.tensor([16000]), use_final_output=False)
     found = upstream([wav])
-    assert [x.shape for x in found["hidden_states"]] == [(1, 49, HIDDEN)] * NUM_BLOCKS
+    assert [x.shape for x in found["hidden_states"]] == [(1, 50, HIDDEN)] * NUM_BLOCKS
     for ours, theirs in zip(found["hidden_states"], expected.layers, strict=True):
-        assert torch.equal(ours, theirs)
+        assert torch.equal(ours[:, :49], theirs)
+        assert torch.equal(ours[:, 49], theirs[:, 48])
     assert found["last_hidden_state"] is found["hidden_states"][-1]
     assert upstream.get_downsample_rates("hidden_states") == 320
 
@@ -58,7 +62,7 @@ def test_no_utterance_depends_on_the_others_nor_do_frames_after_its_end(upstream
 @pytest.mark.parametrize("length", [0, 1, 399, 400])
 def test_a_waveform_may_have_any_length(upstream, length):
     states = upstream([torch.full((length,), 0.1), *waves(800)])["hidden_states"][0]
-    assert states.shape == (2, 2, HIDDEN)
+    assert states.shape == (2, 3, HIDDEN)
     assert states.isfinite().all()
 
 
@@ -110,3 +114,9 @@ def test_without_s3prl_the_registration_says_what_to_install(monkeypatch, packag
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=r"pip install 'xeus\[s3prl\]'"):
         register()
+
+
+def test_the_documentation_shows_the_lines_that_the_peer_test_runs():
+    lines = espnet2.s3prl.__doc__.partition("\n\n")[2].rpartition("\n\n")[0]
+    text = (Path(__file__).parents[2] / "doc/s3prl.md").read_text()
+    assert f"```python\n{dedent(lines)}\n```\n" in text
