@@ -1,7 +1,7 @@
 """Names of ESPnet's YAML keys: which of them define a model, which only its training.
 
 Released and self-made ESPnet YAML files carry about 150 keys. Loading a model reads the first
-group strictly and ignores the second (the union of versions 202402 and 202511).
+group strictly and ignores the second (the union of versions 202402, 202511 and 202611).
 """
 
 _MODEL = """
@@ -33,8 +33,9 @@ token_list token_type train_data_path_and_name_and_type train_dtype train_shape_
 unused_parameters upsampling_factor use_adapter use_amp use_deepspeed use_matplotlib
 use_preprocessor use_tensorboard use_tf32 use_wandb val_scheduler_criterion valid_batch_bins
 valid_batch_size valid_batch_type valid_data_path_and_name_and_type valid_iterator_type
-valid_max_cache_size valid_shape_file validate_each_iter_factory version wandb_entity wandb_id
-wandb_model_log_interval wandb_name wandb_project window_shift window_size write_collected_feats
+valid_max_cache_size valid_shape_file validate_each_iter_factory version wandb_allow_val_change
+wandb_entity wandb_id wandb_model_log_interval wandb_name wandb_project window_shift window_size
+write_collected_feats
 """
 
 _HUGGING_FACE = """

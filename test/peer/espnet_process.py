@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 
-ENVIRONMENT = Path(__file__).resolve().parents[2] / "tools/espnet_venv"
+OURS = Path(__file__).resolve().parents[2] / "tools/espnet_venv"
+ENVIRONMENT = Path(os.environ.get("ESPNET_VENV", OURS))  # another's, with another ESPnet
 
 
 def require_espnet():
     """Skip the test where ESPnet's environment was not made."""
-    if not (ENVIRONMENT / ".installed").is_file():
+    if ENVIRONMENT == OURS and not (ENVIRONMENT / ".installed").is_file():
         pytest.skip(f"{ENVIRONMENT} is missing; tools/install.sh --with_espnet makes it")
+
+
+def espnet_version():
+    """The version of ESPnet in its environment."""
+    (folder,) = ENVIRONMENT.glob("lib/python3*/site-packages/espnet-*.dist-info")
+    return folder.name.removeprefix("espnet-").removesuffix(".dist-info")
 
 
 def run_espnet(script, *arguments):
