@@ -45,13 +45,13 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "torch>=2.11,<2.14",
-        "numpy>=1.26,<3",
-        "scipy>=1.11.1",  # FFT convolution, filters of the augmentation
+        "numpy>=2.0,<3",
+        "scipy>=1.13",  # FFT convolution, filters of the augmentation
         "soundfile>=0.12",  # audio in and out
-        "soxr>=0.3.3",  # resampling
+        "soxr>=0.5.0",  # resampling
         "kaldi-native-fbank>=1.20",  # FBANK baseline
         "kaldiio>=2.18.1",  # features as Kaldi arks
-        "pyarrow>=14",  # the index, Hugging Face's Parquet files
+        "pyarrow>=16",  # the index, Hugging Face's Parquet files
         "pycountry>=23.12.7",  # ISO 639-3 codes
         "pyroomacoustics>=0.10.1",  # room impulse responses
         "webrtcvad-wheels>=2.0.14",  # pauses of long recordings
@@ -62,7 +62,7 @@ setup(
     extras_require={
         "recipe": [  # every stage on one machine or a cluster
             "xeus[report]",
-            "faiss-cpu>=1.8",  # stage 4: k-means; never beside faiss of [gpu]
+            "faiss-cpu>=1.9",  # stage 4: k-means; never beside faiss of [gpu]
             "sentencepiece>=0.2",  # units: bpe
             "tensorboard>=2.14",
             "submitit>=1.5",  # --cluster slurm
@@ -70,16 +70,16 @@ setup(
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
         "gpu": ["faiss-gpu-cu12>=1.8"],  # k-means on a GPU, in place of faiss-cpu; Linux on x86
-        "hf": ["transformers>=5,<6", "huggingface-hub>=1.3"],  # espnet2.hf; teacher hf
+        "hf": ["transformers>=5.18,<6", "huggingface-hub>=1.3"],  # espnet2.hf; teacher hf
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "lora": ["peft>=0.13"],  # tune.encoder: lora
         "phones": ["pypinyin>=0.50", "pyopenjtalk-plus>=0.4.1.post1"],  # Mandarin, Japanese
-        "report": ["matplotlib>=3.8", "rapidfuzz>=3.9.7"],  # plots, error rates, the HTML report
+        "report": ["matplotlib>=3.9", "rapidfuzz>=3.9.7"],  # plots, error rates, the HTML report
         "s3prl": ["s3prl>=0.4.17", "torchaudio>=2.11"],  # better in an environment of its own
         "teachers": [  # HuBERT, WavLM, wav2vec 2.0, w2v-BERT; codebooks of other programs
             "xeus[hf]",
             "joblib>=1.3",
-            "scikit-learn>=1.3",
+            "scikit-learn>=1.5",
         ],
         "wandb": ["wandb>=0.17"],  # use_wandb
         "test": [

@@ -8,8 +8,8 @@
 #   --torch VERSION   that PyTorch (default: 2.13.0, its CPU build where pip's index has one)
 #
 # It makes tools/venv-lowest or tools/venv-highest anew (1.7 GB, several minutes) and leaves it there;
-# remove it when you are done. PYTHON=/path/to/python3.12 chooses the interpreter; the lowest numpy
-# and scipy have builds for 3.11 and 3.12 only. PYTEST_ARGS replace the folders that are tested.
+# remove it when you are done. PYTHON=/path/to/python3.12 chooses the interpreter; the lowest releases
+# have builds for 3.11 and 3.12 only. PYTEST_ARGS replace the folders that are tested.
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
