@@ -194,7 +194,7 @@ def test_a_failing_stage_says_how_to_resume(tmp_path):
     well = "*check_install* | *preflight*"
     python.write_text(f'#!/bin/sh\ncase "$*" in {well}) ;; *) exit 1 ;; esac\n')
     python.chmod(0o755)
-    result = drive("--stage", "3", XEUS_PYTHON=str(python))
+    result = drive("--stage", "3", f"--expdir={tmp_path}", XEUS_PYTHON=str(python))
     assert result.returncode == 1
     assert "stage 3 (combine) failed; fix it, then resume with --stage 3" in result.stderr
     assert "stage 4" not in result.stderr
