@@ -56,7 +56,7 @@ setup(
         "pyroomacoustics>=0.10.1",  # room impulse responses
         "webrtcvad-wheels>=2.0.14",  # pauses of long recordings
         "pyyaml>=6.0.1",
-        "safetensors>=0.4.3",
+        "safetensors>=0.8.0",
         "tqdm>=4.65",
     ],
     extras_require={
@@ -70,7 +70,7 @@ setup(
             "unicode-rbnf>=2",  # number words, where there are no phrases to read
         ],
         "gpu": ["faiss-gpu-cu12>=1.8"],  # k-means on a GPU, in place of faiss-cpu; Linux on x86
-        "hf": ["transformers>=5.18,<6", "huggingface-hub>=1.3"],  # espnet2.hf; teacher hf
+        "hf": ["transformers>=5.18,<6", "huggingface-hub>=1.31.0"],  # espnet2.hf; teacher hf
         "lhotse": ["lhotse>=1.30", "urllib3"],  # which lhotse imports without asking for it
         "lora": ["peft>=0.13"],  # tune.encoder: lora
         "phones": ["pypinyin>=0.50", "pyopenjtalk-plus>=0.4.1.post1"],  # Mandarin, Japanese
