@@ -20,7 +20,8 @@ class UpstreamExpert(nn.Module):
     """Hidden states of every block for a list of waveforms.
 
     There is no layer drop in the model and nothing is masked, in training neither: the number of
-    states is always that of the blocks. ``model`` is in eval mode until s3prl fine-tunes it.
+    states is always that of the blocks. Dropout is as of any module: s3prl's ``S3PRLUpstream``
+    turns it on when it is made, and its programs off again where the upstream is frozen.
     """
 
     def __init__(self, model: ESPnetSSLModel) -> None:
@@ -39,7 +40,8 @@ class UpstreamExpert(nn.Module):
         samples of the longest, one or two more than it has whole windows. Frames beyond an
         utterance's own repeat its last, so that none depends on the other utterances.
 
-        Raises ValueError: no waveforms, or one that is not floating point or not finite.
+        Raises ValueError: a waveform that is not floating point or (looked for on the CPU only) not
+        finite.
         """
         window = self.model.frontend.receptive_samples
         wavs = [F.pad(wav, (0, max(0, window - len(wav)))) for wav in wavs]

@@ -39,11 +39,12 @@ def fill_torchaudio_gaps() -> None:
         torchaudio.info = info
     if importlib.util.find_spec("torchcodec") is None:
         torchaudio.load = load
-    if importlib.util.find_spec("torchaudio.sox_effects") is None:
-        effects = ModuleType("torchaudio.sox_effects", doc=__doc__)
+    name = "torchaudio.sox_effects"
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        effects = ModuleType(name, doc=__doc__)
         effects.apply_effects_file = apply_effects_file
         effects.apply_effects_tensor = apply_effects_tensor
-        torchaudio.sox_effects = sys.modules["torchaudio.sox_effects"] = effects
+        torchaudio.sox_effects = sys.modules[name] = effects
 
 
 def set_audio_backend(name: str | None) -> None:

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 def main(folder):
     """Answer for the waves alone and together."""
     example = runpy.run_path(str(folder / "example.py"))
+    example["register"]()  # again does no harm
     from s3prl import hub
     from s3prl.upstream.interfaces import Featurizer as OldFeaturizer
 

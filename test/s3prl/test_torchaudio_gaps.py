@@ -1,11 +1,20 @@
 """What fills torchaudio's gaps, on real files."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from espnet2.s3prl.torchaudio_gaps import apply_effects_file, apply_effects_tensor, info, load
+from espnet2.s3prl.torchaudio_gaps import (
+    apply_effects_file,
+    apply_effects_tensor,
+    fill_torchaudio_gaps,
+    info,
+    load,
+)
 from espnet2.utils.errors import ConfigError
 
 
@@ -47,3 +56,20 @@ def test_the_effects_of_superb_mix_resample_and_lower(stereo):
 def test_an_effect_that_is_gone_is_refused_by_name():
     with pytest.raises(ConfigError, match="sox effect 'silence 1 0.1' went with torchaudio 2.9"):
         apply_effects_tensor(torch.zeros(1, 10), 16000, [["silence", "1", "0.1"]])
+
+
+def test_the_gaps_are_filled_once_and_what_is_there_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "torchaudio").mkdir()
+    (tmp_path / "torchaudio/__init__.py").write_text("info = 'its own'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torchaudio", "torchaudio.sox_effects"):
+        monkeypatch.setitem(sys.modules, name, None)  # what is put here is taken out again
+        del sys.modules[name]
+    fill_torchaudio_gaps()
+    torchaudio = importlib.import_module("torchaudio")
+    effects = importlib.import_module("torchaudio.sox_effects")
+    assert effects.apply_effects_file is apply_effects_file
+    fill_torchaudio_gaps()
+    assert torchaudio.sox_effects is effects
+    assert torchaudio.info == "its own"
+    assert callable(torchaudio.set_audio_backend)
