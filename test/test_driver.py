@@ -249,7 +249,7 @@ def test_gpus_that_are_not_there_are_refused_on_this_machine_only(tmp_path):
     subprocess.run([*command, "--cluster=slurm"], cwd=ROOT, check=True)
 
 
-def test_an_interpreter_that_is_too_old_is_refused_in_one_line(tmp_path):
+def test_an_interpreter_that_is_too_old_or_broken_is_refused_in_one_line(tmp_path):
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\necho 3.9\n")
     old.chmod(0o755)
@@ -258,4 +258,9 @@ def test_an_interpreter_that_is_too_old_is_refused_in_one_line(tmp_path):
     assert result.stderr.strip() == (
         f"install.sh: error: {old} is Python 3.9; 3.11 to 3.13 is needed:"
         " set PYTHON=/path/to/python3.12"
+    )
+    old.write_text("#!/bin/sh\nexit 1\n")
+    result = drive(run=ROOT / "tools/install.sh", PYTHON=str(old))
+    assert result.stderr.strip() == (
+        f"install.sh: error: {old} does not run; set PYTHON=/path/to/python3.12 (3.11 to 3.13)"
     )

@@ -34,7 +34,8 @@ base=${PYTHON:-python3}
 command -v "${base}" > /dev/null ||
   fail "${base} not found; install Python 3.11 to 3.13, or set PYTHON=/path/to/python3"
 print_version='import sys; print("%d.%d" % sys.version_info[:2])'
-version=$("${base}" -c "${print_version}")
+version=$("${base}" -c "${print_version}") ||
+  fail "${base} does not run; set PYTHON=/path/to/python3.12 (3.11 to 3.13)"
 case ${version} in
   3.11 | 3.12 | 3.13) ;;
   *) fail "${base} is Python ${version}; 3.11 to 3.13 is needed: set PYTHON=/path/to/python3.12" ;;
