@@ -18,6 +18,7 @@ class XeusPreTrainedModel(PreTrainedModel):
     config_class = XeusConfig
     base_model_prefix = "xeus"
     main_input_name = "input_values"
+    supports_gradient_checkpointing = True
 
     def own_parts(self) -> nn.Module:
         """A new module whose children are this model's, but for other models in it."""
@@ -52,6 +53,21 @@ class XeusPreTrainedModel(PreTrainedModel):
                 parameter.copy_(drawn[name])
                 setattr(parameter, LOADED, True)
 
+    def _set_gradient_checkpointing(self, enable: bool = True, **kwargs: Any) -> None:
+        """Training computes every n-th block's activations twice, as the encoder itself does it."""
+        super()._set_gradient_checkpointing(enable, **kwargs)
+        encoder = self.base_model.encoder
+        blocks = range(0, len(encoder.encoders), kwargs.get("every_n_layers", 1))
+        encoder.checkpointed_blocks = frozenset(blocks if enable else ())
+
+    def freeze_feature_encoder(self) -> None:
+        """The convolutions on the waveform do not learn."""
+        self.base_model.frontend.requires_grad_(False)
+
+    def freeze_base_model(self) -> None:
+        """The encoder does not learn."""
+        self.base_model.requires_grad_(False)
+
     def answers_by_name(self, return_dict: bool | None) -> bool:
         """Whether ``forward`` gives an object with names; else a tuple."""
         return self.config.return_dict if return_dict is None else return_dict
@@ -77,7 +93,7 @@ def lengths_of(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
             f"attention_mask must have the shape of input_values, {tuple(input_values.shape)}, "
             f"got {tuple(attention_mask.shape)}"
         )
-    lengths = attention_mask.sum(1).cpu()
+    lengths = attention_mask.ne(0).sum(1).cpu()
     last = attention_mask.ne(0).cpu() * torch.arange(1, attention_mask.shape[1] + 1)  # (B, N)
     if not torch.equal(last.amax(1), lengths):
         raise ValueError("attention_mask must be 1 on audio, then 0: padding belongs on the right")

@@ -67,7 +67,8 @@ def save_cell(
         merge_lora(tuned.encoder)
     place = export or saved["data"]["export"]
     path, _ = model_files(cell.encoder, Path(place) if place else None)
-    model = hf_model(config_of(load_config(path), cell, tuned, recogniser), tuned)
+    layer_std = saved["model"].get("layer_std")
+    model = hf_model(config_of(load_config(path), cell, tuned, recogniser, layer_std), tuned)
     with scratch(out.parent / f".{out.name}.part") as folder_of_part:
         part = folder_of_part / out.name
         with quiet():
@@ -79,14 +80,17 @@ def save_cell(
 
 
 def config_of(
-    encoder: dict[str, Any], cell: CellConfig, tuned: TunedModel, recogniser: SpeechRecogniser
-) -> XeusConfig:
+    encoder: dict[str, Any], cell: CellConfig, tuned: TunedModel, recogniser: SpeechRecogniser,
+    layer_std: list[float] | None,
+) -> XeusConfig:  # fmt: skip
     """config.json: the encoder's keys without its heads, and how the probe hears it."""
     keys = {key: value for key, value in complete_keys(encoder).items() if key not in HEADS}
     features = cell.features
-    hearing = HearingConfig(amp=features.amp, dtype=features.dtype, centre=features.centre)
-    if tuned.stages:  # an encoder that learned gives its layers as they are
-        hearing = HearingConfig(centre=features.centre)
+    # An encoder that learned gives its layers as they are.
+    types = {} if tuned.stages else {"amp": features.amp, "dtype": features.dtype}
+    hearing = HearingConfig(
+        **types, centre=features.centre, mixes_input=tuned.encoder.mixes_input, layer_std=layer_std
+    )
     return XeusConfig(
         **keys, probe=to_dict(cell.probe), hearing=to_dict(hearing),
         vocab_size=len(recogniser.vocabulary), xeus_version=version("xeus"),

@@ -27,16 +27,23 @@ class HearingConfig:
     centre: bool = True
     """Whether each utterance's mean over time is taken off first."""
 
+    mixes_input: bool = True
+    """Whether the input of the first block is among the layers, or the blocks' outputs alone."""
+
+    layer_std: list[float] | None = None
+    """What each layer is divided by before they are mixed; None: nothing."""
+
 
 class XeusConfig(PreTrainedConfig):
     """The keys of the model's config.yaml as attributes; what is left out has ESPnet's default.
 
-    ``XeusForCTC`` has three more: ``probe`` (``ProbeConfig``), ``hearing`` (``HearingConfig``) and
-    ``vocab_size``.
+    ``XeusForCTC`` has four more: ``probe`` (``ProbeConfig``), ``hearing`` (``HearingConfig``),
+    ``vocab_size`` and ``pad_token_id``, which is the blank's: 0.
     """
 
     model_type: ClassVar[str] = MODEL_TYPE
     vocab_size: int | None = None
+    pad_token_id: int | None = 0
     probe: dict[str, Any] | None = None
     hearing: dict[str, Any] | None = None
 

@@ -35,6 +35,10 @@ class XeusForCTC(XeusPreTrainedModel):
         super().__init__(config)
         if not config.vocab_size:
             raise ConfigError("XeusForCTC: give vocab_size, the number of tokens with the blank")
+        if config.pad_token_id != BLANK_ID:
+            raise ConfigError(
+                f"XeusForCTC: pad_token_id must be {BLANK_ID}, the blank, got {config.pad_token_id}"
+            )
         self.xeus = XeusModel(config)
         self.hearing = config.hearing_config()
         self.take_parts()
@@ -42,9 +46,20 @@ class XeusForCTC(XeusPreTrainedModel):
 
     def own_parts(self) -> nn.Module:
         """See ``XeusPreTrainedModel``."""
-        network, config = self.xeus.network, self.config
-        probe = CTCModel(config.probe_config(), network.num_layers, network.dim, config.vocab_size)
+        network, config, hearing = self.xeus.network, self.config, self.hearing
+        num_layers = network.num_layers - (not hearing.mixes_input)
+        probe = CTCModel(
+            config.probe_config(), num_layers, network.dim, config.vocab_size, hearing.layer_std
+        )
         return nn.ModuleDict({"probe": probe})
+
+    @torch.no_grad()
+    def initialize_weights(self) -> None:
+        """See ``XeusPreTrainedModel``; what layers are divided by is in no file of weights."""
+        super().initialize_weights()
+        scale = self.probe.mix.scale
+        if scale is not None and not scale.is_meta:
+            scale.copy_(1 / torch.tensor(self.hearing.layer_std))
 
     def forward(
         self,
@@ -120,7 +135,8 @@ class XeusForCTC(XeusPreTrainedModel):
 
     def heard(self, layers: list[Tensor], counts: Tensor) -> Tensor:
         """(B, T, L, D) as the probe was trained to hear them: see ``TunedModel.listen``."""
-        x = torch.stack([layer.float() for layer in layers], dim=2)
+        first = 0 if self.hearing.mixes_input else 1
+        x = torch.stack([layer.float() for layer in layers[first:]], dim=2)
         if self.hearing.centre:
             x = centred(x, counts)
         return x.to(getattr(torch, self.hearing.dtype))

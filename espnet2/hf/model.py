@@ -21,6 +21,8 @@ from espnet2.ssl.factory import build_model
 class XeusModel(XeusPreTrainedModel):
     """Waves in, the state of every layer out; an utterance's depend on nothing but itself."""
 
+    gradient_checkpointing = False  # transformers sets it
+
     def __init__(self, config: XeusConfig) -> None:
         """Raises ConfigError where the configuration is of no model that can be built."""
         super().__init__(config)

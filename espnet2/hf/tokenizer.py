@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizer
 
 from espnet2.asr.pieces import text_of
 from espnet2.asr.vocabulary import BLANK, LANGUAGE, SPACE, UNKNOWN, Vocabulary
+from espnet2.utils.errors import ConfigError
 
 Offsets = list[dict[str, Any]]
 
@@ -24,12 +25,20 @@ class XeusTokenizer(PreTrainedTokenizer):
     model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
     replace_word_delimiter_char = " "  # the pipeline asks for it
 
-    def __init__(self, vocab_file: str, pieces_file: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, vocab_file: str | None = None, pieces_file: str | None = None, **kwargs: Any
+    ) -> None:
         """``pieces_file``: the sentencepiece model of bpe, which lies beside ``vocab_file``.
 
         Raises:
+            ConfigError: there is none, as in the folder of an encoder alone.
             DataError: it is no vocabulary, or that model is missing.
         """
+        if vocab_file is None:
+            raise ConfigError(
+                "there is no vocabulary.txt: an encoder alone has no tokenizer and no processor; "
+                "AutoFeatureExtractor opens what it has"
+            )
         self.vocabulary = Vocabulary.load(Path(vocab_file))
         kwargs = {"special_tokens_pattern": "none", **kwargs}
         super().__init__(**{**kwargs, "unk_token": UNKNOWN, "pad_token": BLANK})
@@ -66,8 +75,12 @@ class XeusTokenizer(PreTrainedTokenizer):
         output_char_offsets: bool = False,
         **kwargs: Any,
     ) -> str | dict[str, Any]:
-        """What the best tokens of frames say; ``group_tokens`` False: of a target's ids."""
+        """What the best tokens of frames say; ``group_tokens`` False: of a target's ids.
+
+        Ids below 0, the padding of labels, count as blanks.
+        """
         ids = [token_ids] if isinstance(token_ids, int) else list(token_ids)
+        ids = [max(token, self.pad_token_id) for token in ids]
         runs = [(token, 1) for token in ids]
         if group_tokens:
             runs = [(token, len(list(run))) for token, run in itertools.groupby(ids)]

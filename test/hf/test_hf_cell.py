@@ -181,6 +181,42 @@ def test_a_cell_that_changed_its_encoder_takes_it_along(tones, train_cell, tmp_p
     assert not torch.equal(recognise.model.xeus.state_dict()[block], before)
 
 
+def test_a_cell_that_mixes_the_blocks_alone_each_by_its_size_is_heard_so(train_cell, tmp_path):
+    train, cell = train_cell
+    cell = dataclasses.replace(
+        cell, encoder=EncoderSpec(kind="random", mixes_input=False),
+        features=dataclasses.replace(cell.features, normalise="std"),
+        training={**cell.training, "max_steps": 2, "valid_interval_steps": 2},
+    )  # fmt: skip
+    folder = train(tmp_path / "data", cell)
+    save_cell(folder, tmp_path / "hf")  # which compares log-probabilities, too
+    std = load_yaml(folder / "config.yaml")["model"]["layer_std"]
+    model = AutoModelForCTC.from_pretrained(tmp_path / "hf")
+    assert len(std) == model.config.num_hidden_layers == 2
+    assert torch.equal(model.probe.mix.scale, 1 / torch.tensor(std))
+    found = model(torch.zeros(1, 16000), output_hidden_states=True).hidden_states
+    assert len(found) == 3  # whatever the probe hears
+
+
+def test_padding_of_labels_is_no_token_in_any_form(exported, waves):
+    processor = AutoProcessor.from_pretrained(exported)
+    texts = ["[dan] EN SORT", "[fra]"]
+    rows = [processor.tokenizer(text)["input_ids"] for text in texts]
+    wanted = [rows[0], rows[1] + [-100] * (len(rows[0]) - 1)]
+    for form in (None, "np", "pt"):
+        found = processor(audio=waves[:2], text=texts, return_tensors=form)["labels"]
+        assert np.asarray(found).tolist() == wanted
+        one = processor(audio=waves[0], text=texts[0], return_tensors=form)["labels"]
+        assert np.asarray(one).tolist() == wanted[:1]
+    audio = [{"input_values": wave} for wave in waves[:2]]
+    ids = [{"input_ids": row} for row in rows]
+    both = processor.pad(audio, ids, return_tensors="pt")
+    assert both["labels"].tolist() == wanted
+    alone = processor.pad(labels=ids, return_tensors="pt")
+    assert alone["attention_mask"].sum(1).tolist() == [len(row) for row in rows]
+    assert processor.tokenizer.decode(wanted[1], group_tokens=False) == "[fra]"
+
+
 def test_a_tokenizer_of_pieces_and_one_of_phones_say_what_their_vocabularies_say(tmp_path):
     from espnet2.asr.vocabulary import Vocabulary
 

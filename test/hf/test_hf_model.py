@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCTC
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCTC,
+    AutoProcessor,
+)
 
 import espnet2.hf
 from espnet2.hf import XeusConfig, XeusModel
@@ -124,6 +130,34 @@ def test_a_probe_for_an_encoder_is_drawn_and_learns(folder):
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
     assert model.xeus.encoder.encoders[0].attn.linear_q.weight.grad.abs().max() > 0
+
+
+def test_blocks_computed_twice_give_the_same_gradients_and_frozen_parts_none(folder):
+    model = AutoModelForCTC.from_pretrained(folder, vocab_size=9, pad_token_id=0)
+    speech, mask = batch()
+    labels, gradients = torch.tensor([[3, 4, 5], [2, 2, -100]]), []
+    blocks = model.xeus.encoder
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+    for change in (lambda: None, enable):
+        change()
+        model.train().zero_grad()
+        torch.manual_seed(1)
+        model(speech, mask.float(), labels=labels).loss.backward()
+        gradients.append(blocks.encoders[0].attn.linear_q.weight.grad.clone())
+    assert blocks.checkpointed_blocks == {0, 1, 2}
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
+    model.freeze_feature_encoder()
+    frozen = [name for name, x in model.named_parameters() if not x.requires_grad]
+    assert frozen
+    assert all(name.startswith("xeus.frontend.") for name in frozen)
+    model.freeze_base_model()
+    learning = {n.split(".")[0] for n, x in model.named_parameters() if x.requires_grad}
+    assert learning == {"probe"}
+    with pytest.raises(ConfigError, match="pad_token_id must be 0, the blank, got 3"):
+        AutoModelForCTC.from_pretrained(folder, vocab_size=9, pad_token_id=3)
+    with pytest.raises(ConfigError, match="no vocabulary.txt: an encoder alone has no tokenizer"):
+        AutoProcessor.from_pretrained(folder)
 
 
 def test_the_type_of_the_weights_is_as_asked(folder):
