@@ -17,6 +17,7 @@ from espnet2.asr.features import write_features
 from espnet2.asr.vocabulary import split_language
 from espnet2.bin import lid, transcribe
 from espnet2.data.audio import load_audio
+from espnet2.tasks import hearing
 from espnet2.tasks.asr import ASRTask
 from espnet2.train import finetune
 from espnet2.train.cells import CellConfig
@@ -125,8 +126,12 @@ def long_recording(recipe, tmp_path_factory):
 
 
 def test_a_long_recording_is_cut_in_its_silences_and_loses_nothing(
-    recipe, long_recording, tmp_path
+    recipe, long_recording, tmp_path, monkeypatch
 ):
+    given, transcribed = [], hearing.transcribed
+    monkeypatch.setattr(
+        hearing, "transcribed", lambda r, waves, s: given.extend(waves) or transcribed(r, waves, s)
+    )
     _, cell, export = recipe
     path, silences = long_recording
     out = tmp_path / "long.jsonl"
@@ -134,6 +139,7 @@ def test_a_long_recording_is_cut_in_its_silences_and_loses_nothing(
     transcribe.main([*words, "--max_s", "2.5"])
     found = json.loads(out.read_text())
     parts, audio = found["parts"], load_audio(str(path))
+    assert np.array_equal(np.concatenate(given), audio)  # every sample, once and in order
     edges = [part["start_s"] for part in parts] + [parts[-1]["end_s"]]
     assert edges[0] == 0
     assert edges[-1] == found["duration_s"] == len(audio) / 16000

@@ -76,11 +76,14 @@ def test_audio_is_transcribed_as_stage_12_decodes_its_features(trained):
     assert texts == CellDecoder.open(cell, data, batch_s=8).decode("test")
 
 
-def test_the_company_and_the_kind_of_array_play_no_role(trained):
+def test_the_company_and_the_kind_of_array_play_no_role(trained, monkeypatch):
     model, _ = ASRTask.build_model_from_file(trained[0] / "config.yaml", trained[0] / "model.pth")
     waves = list(waves_of(trained[1]).values())
+    sizes, one_batch = [], model.one_batch
+    monkeypatch.setattr(model, "one_batch", lambda x: sizes.append(len(x)) or one_batch(x))
     together = model.transcribe([waves[0], np.zeros(300, np.float32), waves[3], np.zeros(0)])
     assert together[1] == together[3] == ""
+    assert sizes == [1, 1]  # on a CPU: bfloat16 rounds otherwise in another shape
     assert together[::2] == [model.transcribe([waves[i]])[0] for i in (0, 3)]
     assert model.transcribe([torch.from_numpy(waves[0]).double()]) == [together[0]]
     assert model.transcribe([]) == []
