@@ -87,7 +87,7 @@ def config_of(
     keys = {key: value for key, value in complete_keys(encoder).items() if key not in HEADS}
     features = cell.features
     # An encoder that learned gives its layers as they are.
-    types = {} if tuned.stages else {"amp": features.amp, "dtype": features.dtype}
+    types: dict[str, Any] = {} if tuned.stages else {"amp": features.amp, "dtype": features.dtype}
     hearing = HearingConfig(
         **types, centre=features.centre, mixes_input=tuned.encoder.mixes_input, layer_std=layer_std
     )
