@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2.data.external_sort import MAX_RUNS, sorted_lines
@@ -11,6 +11,7 @@ from espnet2.data.external_sort import MAX_RUNS, sorted_lines
 lines = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=6))
 
 
+@settings(deadline=None)
 @given(lines, st.sampled_from([1, 200, 2**20]))
 def test_lines_come_in_the_order_of_their_bytes(texts, run_chars):
     expected = sorted(texts, key=lambda text: text.encode())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2.data.pipes import is_pipe, parse_pipe, run_pipe
@@ -40,6 +40,7 @@ def test_words_are_split_as_a_shell_splits_them():
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(words, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_quoted_words_of_any_kind_come_through(commands):
     commands = [["run", *command] for command in commands]

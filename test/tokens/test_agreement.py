@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
@@ -13,6 +13,7 @@ from espnet2.tokens.quality.agreement import agreement, matched, nmi
 TABLES = arrays(np.int64, (4, 6), elements=st.integers(0, 9)).filter(lambda table: table.any())
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_the_pairing_is_the_best_there_is(dense):
     best = dense[linear_sum_assignment(dense, maximize=True)].sum() / dense.sum()
@@ -20,6 +21,7 @@ def test_the_pairing_is_the_best_there_is(dense):
     assert matched(table_of(dense.T)) == pytest.approx(best, abs=1e-15)
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_the_mutual_information_is_normalised_as_in_scikit_learn(dense):
     rows, columns = np.nonzero(dense)

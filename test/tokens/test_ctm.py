@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_tokens import make_set
 
@@ -45,6 +45,7 @@ def test_silence_is_silence_in_any_case_and_what_the_user_says_it_is():
     assert one.frame_tokens(3, Tokens(["H#"])).tolist() == [0, SILENT, 1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), min_size=1, max_size=8))
 def test_frames_are_those_of_a_plain_search(pieces):
     segments, place = [], 0

@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import mutual_info_score
@@ -72,6 +72,7 @@ def test_where_one_token_is_all_there_is_nothing_to_tell():
     assert weighted_mean(rows[:1], "pnmi") is None
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_the_information_is_that_of_scikit_learn(dense):
     rows, columns = pairs_of(dense)
@@ -79,6 +80,7 @@ def test_the_information_is_that_of_scikit_learn(dense):
     assert information(table_of(dense)) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(TABLES, st.permutations(range(5)), st.permutations(range(4)))
 def test_names_of_clusters_and_tokens_do_not_matter(dense, clusters, tokens):
     one, other = measures(table_of(dense)), measures(table_of(dense[:, clusters][tokens]))
@@ -86,6 +88,7 @@ def test_names_of_clusters_and_tokens_do_not_matter(dense, clusters, tokens):
     assert one == other
 
 
+@settings(deadline=None)
 @given(TABLES, st.integers(0, 99))
 def test_a_shuffle_keeps_how_often_each_token_and_each_cluster_occurs(dense, seed):
     mixed = dense_of(shuffled(table_of(dense), rng_for(seed, "test")), dense.shape)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_dump import TAG, make_dump, write_recipe
 
@@ -20,6 +20,7 @@ from espnet2.train.find_batch import (
 )
 
 
+@settings(deadline=None)
 @given(limit=st.integers(0, 3000), most=st.integers(1, 2000))
 def test_the_search_ends_within_a_twentieth_of_the_limit(limit, most):
     tried = []
