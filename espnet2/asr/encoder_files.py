@@ -31,7 +31,10 @@ def checkpoint_in(folder: Path) -> Path:
     """The checkpoint of an export folder."""
     found = [folder / name for name in CHECKPOINTS if (folder / name).is_file()]
     if not found:
-        raise ConfigError(f"{folder} holds none of {', '.join(CHECKPOINTS)}; export a model first")
+        raise ConfigError(
+            f"{folder} holds none of {', '.join(CHECKPOINTS)}; export a model first, or name its "
+            "folder with --export"
+        )
     return found[0]
 
 
