@@ -12,7 +12,7 @@ import pytest
 from espnet2.bin import doctor
 from espnet2.utils import requirements
 from espnet2.utils.doctor import cgroup, system
-from espnet2.utils.doctor.children import ask
+from espnet2.utils.doctor.children import answers, ask
 from espnet2.utils.doctor.collectives import ADVICE, reduced, verdict
 from espnet2.utils.doctor.disk import disk_findings, verdicts
 from espnet2.utils.doctor.finding import Finding, judged
@@ -97,6 +97,7 @@ def test_cgroup_limits_hold_from_every_folder_above(tmp_path):
         (8, 2.0, None, "warn", "see 8 cores and may use 2; export OMP_NUM_THREADS=2"),
         (8, 2.0, "4", "warn", "more threads than cores slow each other; export OMP_NUM_THREADS=2"),
         (2, None, "64", "warn", "export OMP_NUM_THREADS=2"),
+        (8, 0.5, "1", "ok", ""),
         (2, None, "many", "warn", "OMP_NUM_THREADS=many is no number"),
     ],
 )
@@ -217,6 +218,8 @@ def test_a_driver_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
     first, second = gpu_findings(driver_gpus(), None, "ModuleNotFoundError: No module named torch")
     assert [first.level, second.level] == ["fail", "fail"]
     assert second.advice == "torch cannot be used; run tools/install.sh"
+    programs(tmp_path / "none", monkeypatch, nvidia_smi="echo No devices were found")
+    assert driver_gpus() == ([], "No devices were found")
 
 
 def test_ranks_that_cannot_meet_are_a_failure_with_advice(monkeypatch):
@@ -235,3 +238,20 @@ def test_a_child_that_hangs_or_dies_is_told_in_a_line():
     assert found is None
     assert "No module named" in why or "ModuleNotFoundError" in why
     assert os.environ["PATH"]
+
+
+def test_children_that_write_much_besides_are_read_together(tmp_path, monkeypatch):
+    (tmp_path / "chatty.py").write_text(
+        "import os, sys, time\n"
+        "me, other = sys.argv[1:]\n"
+        "print('NCCL INFO ' * 20_000, flush=True)\n"
+        "open(me, 'w').close()\n"
+        "while not os.path.exists(other):\n"
+        "    time.sleep(0.01)\n"
+        "print('{\"me\": 1}')\n"
+        "print('NCCL INFO comm destroyed')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    first, second = (str(tmp_path / name) for name in ("first", "second"))
+    commands = [["chatty", first, second], ["chatty", second, first]]
+    assert answers(commands, limit_s=20.0) == [({"me": 1}, "")] * 2

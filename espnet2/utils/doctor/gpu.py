@@ -27,7 +27,8 @@ def driver_gpus() -> tuple[list[dict[str, str]], str]:
     if result.returncode:
         return [], " ".join((result.stdout + result.stderr).split()) or "nvidia-smi failed"
     rows = [[word.strip() for word in line.split(",")] for line in result.stdout.splitlines()]
-    return [dict(zip(QUERY, row, strict=True)) for row in rows if len(row) == len(QUERY)], ""
+    gpus = [dict(zip(QUERY, row, strict=True)) for row in rows if len(row) == len(QUERY)]
+    return gpus, "" if gpus else " ".join(result.stdout.split()) or "nvidia-smi lists no GPU"
 
 
 def gpu_findings(

@@ -44,7 +44,7 @@ def threads() -> Finding:
     several = max(int(available), 1)
     if chosen is not None and not chosen.isdecimal():
         warn = f"OMP_NUM_THREADS={chosen} is no number; export OMP_NUM_THREADS={several}"
-    elif chosen is not None and int(chosen) > available:
+    elif chosen is not None and int(chosen) > several:
         warn = f"more threads than cores slow each other; export OMP_NUM_THREADS={several}"
     elif chosen is None and limit and limit < cores:
         warn = (
