@@ -44,7 +44,8 @@ def cell_card(
     """README.md of the folder ``name`` that is made of the cell in ``folder``."""
     score = json_in(folder / "score.json")
     matter = {
-        "library_name": "espnet",
+        # Of espnet the Hub would show code for Speech2Text, which such a folder is not.
+        "library_name": "transformers",
         "license": licence,
         "pipeline_tag": "automatic-speech-recognition",
         "tags": TAGS,

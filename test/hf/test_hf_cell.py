@@ -145,6 +145,7 @@ def test_the_card_tells_what_the_cell_knows(exported):
     assert (matter["license"], matter["pipeline_tag"]) == (
         "cc-by-4.0", "automatic-speech-recognition"
     )  # fmt: skip
+    assert matter["library_name"] == "transformers"
     assert matter["language"] == ["da", "es", "fr"]
     for part in (
         "# joint", "- task: joint, track 10min", "- encoder: random (random), fine-tuning: frozen",

@@ -59,6 +59,8 @@ def model_card(facts: Facts) -> str:
 def front_matter(facts: Facts) -> dict[str, Any]:
     """The YAML that Hugging Face reads."""
     matter = {
+        # The task, as of other encoders of speech. Of library transformers the Hub would show its
+        # pipeline of that name, which wants text; of espnet it shows no code for this task.
         "library_name": "espnet",
         "license": facts.settings.licence,
         "pipeline_tag": "feature-extraction",
