@@ -71,7 +71,7 @@ def cell_parser(doc: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="form of a line (default: text)"
     )
-    add_device(parser, 40.0)
+    add_device(parser, 40.0, "; a CPU hears each recording or part alone, whatever S is")
     parser.add_argument(
         "--max_s", type=seconds, default=30.0, metavar="S",
         help="longer recordings are heard in parts of at most so many seconds (default: 30)",

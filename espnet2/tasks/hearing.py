@@ -110,7 +110,7 @@ def hear(
     """What is heard in each utterance, in its order; or why nothing can be.
 
     ``utterances`` have a ``duration_s``, which only decides what is read together. ``batch_s``:
-    padded seconds at once. ``max_s``: longer recordings are cut.
+    padded seconds at once on a GPU. ``max_s``: longer recordings are cut.
 
     Raises:
         ConfigError: ``max_s`` is too short.
