@@ -8,6 +8,8 @@ from transformers import PreTrainedModel
 
 from espnet2.hf.config import XeusConfig
 from espnet2.ssl.checks import check_tensor
+from espnet2.ssl.espnet_keys import MODEL_KEYS
+from espnet2.utils.errors import ConfigError
 
 LOADED = "_is_hf_initialized"  # transformers' mark of a tensor that came from a file
 
@@ -19,6 +21,20 @@ class XeusPreTrainedModel(PreTrainedModel):
     base_model_prefix = "xeus"
     main_input_name = "input_values"
     supports_gradient_checkpointing = True
+
+    def __init__(self, config: XeusConfig, **unknown: Any) -> None:
+        """``unknown``: what ``from_pretrained`` was given and no configuration has.
+
+        Raises:
+            ConfigError: there is any.
+        """
+        if unknown:
+            keys = ", ".join(sorted({*MODEL_KEYS, "probe", "hearing", "vocab_size"}))
+            raise ConfigError(
+                f"{type(self).__name__} has no key {', '.join(sorted(unknown))}; it has ESPnet's: "
+                f"{keys}. Dropout is set in encoder_conf and probe, each given whole"
+            )
+        super().__init__(config)
 
     def own_parts(self) -> nn.Module:
         """A new module whose children are this model's, but for other models in it."""

@@ -30,9 +30,9 @@ BLANK_ID = 0
 class XeusForCTC(XeusPreTrainedModel):
     """Waves in, a token for every 40 ms out."""
 
-    def __init__(self, config: XeusConfig) -> None:
+    def __init__(self, config: XeusConfig, **unknown: Any) -> None:
         """Raises ConfigError where the configuration is of no such model."""
-        super().__init__(config)
+        super().__init__(config, **unknown)
         if not config.vocab_size:
             raise ConfigError("XeusForCTC: give vocab_size, the number of tokens with the blank")
         if config.pad_token_id != BLANK_ID:

@@ -23,9 +23,9 @@ class XeusModel(XeusPreTrainedModel):
 
     gradient_checkpointing = False  # transformers sets it
 
-    def __init__(self, config: XeusConfig) -> None:
+    def __init__(self, config: XeusConfig, **unknown: Any) -> None:
         """Raises ConfigError where the configuration is of no model that can be built."""
-        super().__init__(config)
+        super().__init__(config, **unknown)
         # Its parts are this model's own; it is no child itself, for the file's names have no
         # prefix, and so that one tensor has one name.
         self.__dict__["network"] = SSLNetwork(self.take_parts())
