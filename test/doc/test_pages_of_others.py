@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from textwrap import indent
@@ -42,7 +43,7 @@ def test_the_page_on_transformers_runs_from_top_to_bottom(folder):
         program = [sys.executable, "-c", block.text]
         if block.language == "bash":
             program = ["bash", "-euo", "pipefail", "-c",
-                       block.text.replace("python3", sys.executable)]  # fmt: skip
+                       block.text.replace("python3", shlex.quote(sys.executable))]  # fmt: skip
         result = subprocess.run(
             program, cwd=folder, capture_output=True, text=True, check=False,
             env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
