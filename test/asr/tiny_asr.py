@@ -7,10 +7,12 @@ import soundfile
 import yaml
 
 from espnet2.asr.cell_data import CellData
-from espnet2.asr.config import EncoderSpec, FeatureConfig
+from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig, TuneConfig
 from espnet2.asr.features import write_features
 from espnet2.data.kaldi import Utterance, write_kaldi, write_table
 from espnet2.tasks.ssl import SSLTask
+from espnet2.train import finetune
+from espnet2.train.cells import CellConfig
 from espnet2.train.checkpoint import save_tensors
 
 MODEL = {
@@ -32,6 +34,20 @@ MODEL = {
     "model": "espnet",
     "init": "xavier_uniform",
 }  # fmt: skip
+CELL = CellConfig(
+    encoder_name="random", encoder=EncoderSpec(kind="random"), task="joint", track="10min",
+    learning_rate=0.01, seed=1, corpora=[],
+    features=FeatureConfig(dtype="float16", amp="float32"),
+    probe=ProbeConfig(
+        conv_channels=4, output_size=32, attention_heads=2, linear_units=32, num_blocks=1,
+        dropout_rate=0.0, specaug=None,
+    ),
+    tune=TuneConfig(), batches=BatchConfig(batch_s=8), average_best=1,
+    training={
+        "max_steps": 30, "valid_interval_steps": 30, "save_interval_steps": 30, "num_workers": 0,
+        "train_dtype": "float32",
+    },
+)  # fmt: skip
 TEXTS = {"fra": "LE CHAT NOIR", "spa": "EL GATO NEGRO", "dan": "EN SORT KAT"}
 
 
@@ -87,3 +103,19 @@ def make_cell_data(folder: Path, task: str = "joint", per_language: int = 4) -> 
         data=folder / "dump", features=folder / "features", task=task, track="10min", corpora=[],
         encoder=encoder, export=None, feature_config=config,
     )  # fmt: skip
+
+
+def train(root: Path, cell: CellConfig) -> Path:
+    """Train a cell on tones of ``root``, made where they are missing; gives its folder."""
+    export = root / "export"
+    if not export.is_dir():
+        make_export(export)
+        source = make_cell_data(root)
+        for split in ("train", "dev", "test"):
+            write_features(
+                source.data_dir(split), cell.encoder, export, cell.features, "cpu",
+                root / "random/features" / f"10min_{split}",
+            )  # fmt: skip
+    out = root / "random" / cell.name
+    finetune.run_cell(out, root / "dump", root / "random/features", export, cell)
+    return out

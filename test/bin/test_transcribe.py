@@ -1,5 +1,6 @@
 """`xeus transcribe` and `xeus lid`: recordings of any form and length through a trained cell."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,7 +13,6 @@ import pytest
 import soundfile
 import tiny_asr
 
-from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig, TuneConfig
 from espnet2.asr.features import write_features
 from espnet2.asr.vocabulary import split_language
 from espnet2.bin import lid, transcribe
@@ -20,25 +20,12 @@ from espnet2.data.audio import load_audio
 from espnet2.tasks import hearing
 from espnet2.tasks.asr import ASRTask
 from espnet2.train import finetune
-from espnet2.train.cells import CellConfig
 from espnet2.utils.config import load_yaml, save_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
-CELL = CellConfig(
-    encoder_name="random", encoder=EncoderSpec(kind="random"), task="joint", track="10min",
-    learning_rate=0.01, seed=1, corpora=[],
-    features=FeatureConfig(dtype="float16", amp="float32"),
-    probe=ProbeConfig(
-        conv_channels=4, output_size=32, attention_heads=2, linear_units=32, num_blocks=1,
-        dropout_rate=0.0, specaug=None,
-    ),
-    tune=TuneConfig(), batches=BatchConfig(batch_s=8), average_best=1,
-    training={
-        "max_steps": 60, "valid_interval_steps": 60, "save_interval_steps": 60, "num_workers": 0,
-        "train_dtype": "float32",
-    },
-)  # fmt: skip
+LONGER = {"max_steps": 60, "valid_interval_steps": 60, "save_interval_steps": 60}
+CELL = dataclasses.replace(tiny_asr.CELL, training={**tiny_asr.CELL.training, **LONGER})
 
 
 @pytest.fixture(scope="module")

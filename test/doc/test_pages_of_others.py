@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     small_folders.save_file(state, root / "model.safetensors", {"format": "pt"})
     (root / "exp/ssl_mini/export").mkdir(parents=True)
     small_folders.save_folder(root / "exp/ssl_mini/export/hf", config, root / "model.safetensors")
-    cell = small_folders.train(root / "tones", small_folders.CELL)
+    cell = small_folders.tiny_asr.train(root / "tones", small_folders.tiny_asr.CELL)
     (root / CELL).parent.mkdir(parents=True)
     (root / CELL).symlink_to(cell)
     recording = min((root / "tones/dump/10min/test/wav").iterdir())

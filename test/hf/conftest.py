@@ -11,10 +11,6 @@ import torch
 from safetensors.torch import save_file
 from transformers.utils import logging
 
-from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig, TuneConfig
-from espnet2.asr.features import write_features
-from espnet2.train import finetune
-from espnet2.train.cells import CellConfig
 from espnet2.train.export.hf_folder import save_folder
 from espnet2.utils.files import write_text
 
@@ -26,20 +22,6 @@ tiny_asr = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tiny_asr)
 logging.disable_progress_bar()
 
-CELL = CellConfig(
-    encoder_name="random", encoder=EncoderSpec(kind="random"), task="joint", track="10min",
-    learning_rate=0.01, seed=1, corpora=[],
-    features=FeatureConfig(dtype="float16", amp="float32"),
-    probe=ProbeConfig(
-        conv_channels=4, output_size=32, attention_heads=2, linear_units=32, num_blocks=1,
-        dropout_rate=0.0, specaug=None,
-    ),
-    tune=TuneConfig(), batches=BatchConfig(batch_s=8), average_best=1,
-    training={
-        "max_steps": 30, "valid_interval_steps": 30, "save_interval_steps": 30, "num_workers": 0,
-        "train_dtype": "float32",
-    },
-)  # fmt: skip
 CARD = "---\nlicense: cc-by-4.0\n---\n\n# tiny\n"
 
 
@@ -70,33 +52,17 @@ def folder(tmp_path):
     return tmp_path / "hf"
 
 
-def train(root, cell):
-    """Train a cell on tones of ``root``, made where they are missing; gives its folder."""
-    export = root / "export"
-    if not export.is_dir():
-        tiny_asr.make_export(export)
-        source = tiny_asr.make_cell_data(root)
-        for split in ("train", "dev", "test"):
-            write_features(
-                source.data_dir(split), cell.encoder, export, cell.features, "cpu",
-                root / "random/features" / f"10min_{split}",
-            )  # fmt: skip
-    out = root / "random" / cell.name
-    finetune.run_cell(out, root / "dump", root / "random/features", export, cell)
-    return out
-
-
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory):
     """Root of tiny data with a trained cell on a frozen encoder, and its folder."""
     root = tmp_path_factory.mktemp("tones")
-    return root, train(root, CELL)
+    return root, tiny_asr.train(root, tiny_asr.CELL)
 
 
 @pytest.fixture
 def train_cell():
     """``train`` and the cell that others are made of."""
-    return train, CELL
+    return tiny_asr.train, tiny_asr.CELL
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ import pytest
 import soundfile
 import torch
 
-from espnet2.asr.config import BatchConfig, EncoderSpec, FeatureConfig, ProbeConfig, TuneConfig
+from espnet2.asr.config import TuneConfig
 from espnet2.asr.features import write_features
 from espnet2.data.kaldi import read_kaldi
 from espnet2.evaluation.cells import find_cells
 from espnet2.evaluation.decode import CellDecoder
 from espnet2.tasks.asr import ASRTask
 from espnet2.train import finetune
-from espnet2.train.cells import CellConfig
 from espnet2.utils.config import load_yaml, save_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError, DataError
 
@@ -28,35 +27,14 @@ SPEC = importlib.util.spec_from_file_location(
 tiny_asr = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tiny_asr)
 
-CELL = CellConfig(
-    encoder_name="random", encoder=EncoderSpec(kind="random"), task="joint", track="10min",
-    learning_rate=0.01, seed=1, corpora=[],
-    features=FeatureConfig(dtype="float16", amp="float32"),
-    probe=ProbeConfig(
-        conv_channels=4, output_size=32, attention_heads=2, linear_units=32, num_blocks=1,
-        dropout_rate=0.0, specaug=None,
-    ),
-    tune=TuneConfig(), batches=BatchConfig(batch_s=8), average_best=1,
-    training={
-        "max_steps": 30, "valid_interval_steps": 30, "save_interval_steps": 30, "num_workers": 0,
-        "train_dtype": "float32",
-    },
-)  # fmt: skip
+CELL = tiny_asr.CELL
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """(cell's folder, root of its data), on a random encoder."""
     root = tmp_path_factory.mktemp("door")
-    export = tiny_asr.make_export(root / "export")
-    source = tiny_asr.make_cell_data(root)
-    features = root / "random/features"
-    for split in ("train", "dev", "test"):
-        folder = features / f"10min_{split}"
-        write_features(source.data_dir(split), CELL.encoder, export, CELL.features, "cpu", folder)
-    out = root / "random" / CELL.name
-    finetune.run_cell(out, source.data, features, export, CELL)
-    return out, root / "dump"
+    return tiny_asr.train(root, CELL), root / "dump"
 
 
 def waves_of(data):

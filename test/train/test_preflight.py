@@ -55,6 +55,8 @@ def test_a_checkpoint_and_its_configuration_are_both_looked_for(tmp_path):
 
 def test_an_encoder_that_is_not_used_may_lack_its_files():
     refuse_encoders(replace(CONFIG, only_encoders=["fbank"]), None, is_exported_later=False)
+    with pytest.raises(ConfigError, match="encoder mine needs an exported model"):
+        refuse_encoders(replace(CONFIG, only_encoders=["mine"]), None, is_exported_later=False)
 
 
 def test_configurations_of_mono_are_those_of_the_tree(tmp_path):
