@@ -115,6 +115,22 @@ check_first() {
     "${settings[@]}" "${options[@]}"
 }
 
+# check_name: a run's folders bear the YAML's name, so a second YAML of that name is refused while
+# the first is there; a --ssl_tag that is typed says that they are meant to be shared.
+check_name() {
+  local first=''
+  if [[ -n ${ssl_tag} ]]; then return; fi
+  if [[ -f ${logs}/conf ]]; then first=$(< "${logs}/conf"); fi
+  if [[ -f ${first} && ! ${first} -ef ${conf} ]]; then
+    usage_error "--conf ${conf}: ${expdir} already holds '${tag}' of $(realpath "${first}"); --ssl_tag NAME names this one"
+  fi
+}
+note_name() {
+  if [[ -n ${ssl_tag} || ${dry_run} == true ]]; then return; fi
+  mkdir -p "${logs}"
+  realpath --relative-to=. "${conf}" > "${logs}/conf" # from here: a checkout may move
+}
+
 stage_data() {
   step prepare_data --corpora "${corpora}" --only "${only}" --downloads "${downloads}" \
     --superb_root "${data}" --data "${datadir}"
@@ -162,8 +178,10 @@ stage_report() {
   step report --exp "${expdir}" --dump "${dumpdir}" --ssl "${ssl}" --out "${expdir}/report"
 }
 
+check_name
 use_python
 check_first
+note_name
 run_stages
 if [[ ${some_failed} == true ]]; then
   fail "cells failed; they are named above and marked in ${expdir}/superb/scores.json"
