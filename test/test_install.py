@@ -160,6 +160,21 @@ def test_the_peer_tests_alone_ask_for_the_peer(tmp_path):
     )
 
 
+def test_the_peer_tests_run_with_an_espnet_that_lies_elsewhere(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv("ESPNET_VENV", str(elsewhere))
+    command = ("tools/test.sh", "--only=peer")
+    (tmp_path / "copy").mkdir()
+    without = run_tool(tmp_path / "copy", *command)  # says so before it installs anything
+    assert without.stderr == (
+        f"test.sh: error: ESPNET_VENV={elsewhere} holds no bin/python3: it must be an environment "
+        "with ESPnet\n"
+    )
+    venv.create(elsewhere)
+    result = run_tool(tmp_path, *command, installed=VENV)
+    assert result.stderr.endswith("/tools/venv/bin/python3: No such file or directory\n")  # pytest
+
+
 def test_a_part_that_does_not_exist_is_refused(tmp_path):
     result = run_tool(tmp_path, "tools/test.sh", "--only", "peers")
     assert result.returncode == 2

@@ -7,7 +7,8 @@
 #   --with_espnet   install ESPnet itself into tools/espnet_venv for the part peer (1.6 GB, two minutes)
 #   --with_s3prl    install s3prl itself into tools/s3prl_venv for the part peer (1.7 GB, two minutes)
 #
-# The part peer runs with the clients that are installed, and skips the tests of the others.
+# The part peer runs with the clients that are installed, and skips the tests of the others. With
+# ESPNET_VENV=/path/to/it before the command it runs with the ESPnet of that environment.
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
@@ -26,6 +27,8 @@ is_one_of "${only}" all "${stages[@]}" ||
   usage_error "--only must be lint, unit, peer or integration, got '${only}'"
 
 cd "${repository}"
+[[ -z ${ESPNET_VENV:-} || -x ${ESPNET_VENV}/bin/python3 ]] ||
+  fail "ESPNET_VENV=${ESPNET_VENV} holds no bin/python3: it must be an environment with ESPnet"
 needs=(--with_tests)
 [[ ! -d tools/espnet_venv ]] || with_espnet=true
 [[ ! -d tools/s3prl_venv ]] || with_s3prl=true
@@ -47,7 +50,7 @@ stage_unit() {
 }
 stage_peer() {
   local missing="neither ESPnet nor s3prl is installed; tools/test.sh --with_espnet --with_s3prl does it"
-  if [[ ${with_espnet} == true || ${with_s3prl} == true ]]; then
+  if [[ ${with_espnet} == true || ${with_s3prl} == true || -n ${ESPNET_VENV:-} ]]; then
     OMP_NUM_THREADS=1 "${bin}/python3" -m pytest -m peer -rs --durations 5
   elif [[ ${only} == peer ]]; then
     fail "${missing}"

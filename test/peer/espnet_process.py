@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 OURS = Path(__file__).resolve().parents[2] / "tools/espnet_venv"
-ENVIRONMENT = Path(os.environ.get("ESPNET_VENV", OURS))  # another's, with another ESPnet
+ENVIRONMENT = Path(os.environ.get("ESPNET_VENV") or OURS)  # another's, with another ESPnet
 
 
 def require_espnet():
