@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -41,7 +42,7 @@ def fill_torchaudio_gaps() -> None:
         torchaudio.load = load
     name = "torchaudio.sox_effects"
     if name not in sys.modules and importlib.util.find_spec(name) is None:
-        effects = ModuleType(name, doc=__doc__)
+        effects: Any = ModuleType(name, doc=__doc__)
         effects.apply_effects_file = apply_effects_file
         effects.apply_effects_tensor = apply_effects_tensor
         torchaudio.sox_effects = sys.modules[name] = effects
@@ -62,7 +63,7 @@ def info(path: Path | str) -> SimpleNamespace:
 
 
 def load(
-    path: Path | str, frame_offset: int = 0, num_frames: int = -1, **options
+    path: Path | str, frame_offset: int = 0, num_frames: int = -1, **options: Any
 ) -> tuple[Tensor, int]:
     """Samples (channels, N) float32 and their rate.
 
