@@ -14,7 +14,7 @@ from espnet2.utils import requirements
 from espnet2.utils.doctor import cgroup, system
 from espnet2.utils.doctor.children import answers, ask
 from espnet2.utils.doctor.collectives import ADVICE, reduced, verdict
-from espnet2.utils.doctor.disk import disk_findings, verdicts
+from espnet2.utils.doctor.disk import disk_findings, time_read, verdicts
 from espnet2.utils.doctor.finding import Finding, judged
 from espnet2.utils.doctor.gpu import driver_gpus, gpu_findings
 from espnet2.utils.doctor.packages import table
@@ -143,6 +143,16 @@ def test_a_disk_is_measured_and_left_as_it_was(tmp_path):
     assert "cannot be written (Not a directory)" in finding.found
     assert [finding.level for finding in verdicts(500, 500, 0.1)] == ["ok"] * 3
     assert [finding.level for finding in verdicts(5, 5, 80)] == ["warn"] * 3
+
+
+def test_where_direct_reads_are_refused_the_file_is_read_and_the_line_says_so():
+    seconds, is_direct = time_read(Path("/proc/version"))  # which has no direct reads
+    assert seconds > 0
+    assert not is_direct
+    _, read, _ = verdicts(500, 9000, 0.1, is_direct)
+    assert read.line() == (
+        "ok    disk read      9000 MB/s in order, maybe from memory: no direct reads here"
+    )
 
 
 def programs(folder, monkeypatch, **scripts):

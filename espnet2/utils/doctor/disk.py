@@ -33,7 +33,7 @@ def disk_findings(folder: Path, megabytes: int = 256, seed: int = 1) -> list[Fin
     try:
         write_s = time_write(descriptor, megabytes)
         forget(descriptor)
-        read_s = time_read(path)
+        read_s, is_direct = time_read(path)
         forget(descriptor)
         random_ms = 1000 * time_random(descriptor, megabytes * BLOCK_BYTES, seed) / READS
     except OSError as error:
@@ -43,16 +43,19 @@ def disk_findings(folder: Path, megabytes: int = 256, seed: int = 1) -> list[Fin
     finally:
         os.close(descriptor)
         path.unlink(missing_ok=True)
-    return list(verdicts(megabytes / write_s, megabytes / read_s, random_ms))
+    return list(verdicts(megabytes / write_s, megabytes / read_s, random_ms, is_direct))
 
 
-def verdicts(write: float, read: float, random_ms: float) -> tuple[Finding, Finding, Finding]:
+def verdicts(
+    write: float, read: float, random_ms: float, is_direct: bool = True
+) -> tuple[Finding, Finding, Finding]:
     """What speeds (MB/s, and ms a small read) mean for a recipe."""
     local = "use a local disk for dump/, or copy it there before training"
+    order = "in order" if is_direct else "in order, maybe from memory: no direct reads here"
     return (
         judged("disk write", f"{write:.0f} MB/s with fsync",
                warn="" if write >= SLOW_WRITE else f"checkpoints and shards will wait; {local}"),
-        judged("disk read", f"{read:.0f} MB/s in order",
+        judged("disk read", f"{read:.0f} MB/s {order}",
                warn="" if read >= SLOW_READ else f"labelling and training will wait; {local}"),
         judged("disk seek", f"{random_ms:.2f} ms for {READ_BYTES // 1024} KiB anywhere",
                warn="" if random_ms <= SLOW_RANDOM_MS else f"loader workers will wait; {local}"),
@@ -70,13 +73,22 @@ def time_write(descriptor: int, megabytes: int) -> float:
     return time.perf_counter() - begun
 
 
-def time_read(path: Path) -> float:
-    """Seconds to read the file once, past the page cache where the file system allows it."""
-    begun = time.perf_counter()
+def time_read(path: Path) -> tuple[float, bool]:
+    """Seconds to read the file once, and whether that went past the page cache.
+
+    Some file systems (an older tmpfs, overlays, network disks) refuse direct reads, when the file
+    is opened or when it is read.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
-    except OSError:  # tmpfs and some network file systems know no direct reads
-        descriptor = os.open(path, os.O_RDONLY)
+        return time_read_with(path, os.O_DIRECT), True
+    except OSError:
+        return time_read_with(path, 0), False
+
+
+def time_read_with(path: Path, flags: int) -> float:
+    """Seconds to read the file once, opened with these flags."""
+    begun = time.perf_counter()
+    descriptor = os.open(path, os.O_RDONLY | flags)
     with contextlib.closing(mmap.mmap(-1, 8 * BLOCK_BYTES)) as buffer:
         try:
             while os.readv(descriptor, [buffer]) > 0:
