@@ -108,7 +108,7 @@ class FinetuneConfig:
         if "mono" in self.corpora:
             problems.append("corpora of mono: name them in monolingual")
         problems += [
-            f"only_encoders: {name} is not one of {', '.join(self.encoders)}"
+            f"only_encoders (--encoders): {name} is not one of {', '.join(self.encoders)}"
             for name in self.only_encoders
             if name not in self.encoders
         ]

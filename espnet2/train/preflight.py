@@ -54,8 +54,18 @@ def refuse_monolingual(config: FinetuneConfig, root: Path) -> None:
     if lacking:
         raise ConfigError(
             f"finetune.monolingual: {root} has no {', '.join(lacking)}"
-            f"{guess(lacking[0], there)}; give the whole tree, or leave out what it lacks"
+            f"{guess(lacking[0], there)}; give the whole tree{or_the_rest(config, there)}"
         )
+
+
+def or_the_rest(config: FinetuneConfig, there: set[str]) -> str:
+    """The setting that runs what the data has; nothing where that is nothing."""
+    kept = [name for name in config.monolingual if name in there]
+    others = [task for task in config.tasks if task != "mono"]
+    if not kept and not others:
+        return ""
+    setting = f"monolingual=[{','.join(kept)}]" if kept else f"tasks=[{','.join(others)}]"
+    return f", or run the rest: --set finetune.{setting}"
 
 
 def tree_places(config: FinetuneConfig, root: Path) -> set[str]:

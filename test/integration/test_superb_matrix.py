@@ -174,7 +174,10 @@ def test_what_fails_is_marked_and_does_not_stop_the_rest(inputs, prepared):
             "preflight: error: encoder mine: /nowhere holds no config.yaml of an exported model; "
             "give --export FOLDER, or choose others with --encoders",
         ),
-        (["--encoders", "hubert"], "finetune: only_encoders: hubert is not one of mine"),
+        (
+            ["--encoders", "hubert"],
+            "finetune: only_encoders (--encoders): hubert is not one of mine",
+        ),
         (
             ["--stage", "10", "--data", "/nowhere"],
             "preflight: error: /nowhere is not a folder; give the root of an ML-SUPERB tree",

@@ -66,7 +66,10 @@ def test_only_the_encoders_that_are_asked_for_have_cells():
         ({"corpora": {"mono": ["mls"]}}, "corpora of mono: name them in monolingual"),
         ({"by_track": {"2h": {}}}, "track 2h is not one of 10min, 1h, full"),
         ({"by_track": {"1h": {"seeds": [2]}}}, "by_track may change probe, tune, batches"),
-        ({"only_encoders": ["fbnk"]}, "only_encoders: fbnk is not one of fbank, random"),
+        (
+            {"only_encoders": ["fbnk"]},
+            r"only_encoders \(--encoders\): fbnk is not one of fbank, random",
+        ),
         (
             {"by_track": {"1h": {"probe": {"size": 1}}}},
             "of mono 1h: probe: size is not a known",

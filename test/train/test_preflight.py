@@ -66,7 +66,9 @@ def test_configurations_of_mono_are_those_of_the_tree(tmp_path):
     refuse_monolingual(replace(CONFIG, tasks=["lid"], monolingual=["xxx/yyy"]), tmp_path)
     typo = replace(CONFIG, monolingual=["eng/ml", "deu/mls", "fra/mls"])
     with pytest.raises(
-        ConfigError, match="monolingual: .* has no eng/ml, fra/mls; did you mean 'eng/mls'?"
+        ConfigError,
+        match=r"monolingual: .* has no eng/ml, fra/mls; did you mean 'eng/mls'\?; give the whole "
+        r"tree, or run the rest: --set finetune.monolingual=\[deu/mls\]$",
     ):
         refuse_monolingual(typo, tmp_path)
     with pytest.raises(DataError, match="is not a folder; give the root of an ML-SUPERB tree"):
@@ -82,8 +84,11 @@ def test_configurations_of_mono_are_those_of_the_training_directory(tmp_path):
             (folder / table).touch()
         (folder / "utt2lang").write_text("a eng\nb deu\n")
     refuse_monolingual(config, tmp_path / "mine")
-    with pytest.raises(ConfigError, match="has no fra/mine"):
-        refuse_monolingual(replace(config, monolingual=["fra/mine"]), tmp_path / "mine")
+    none = replace(config, monolingual=["fra/mine"])
+    with pytest.raises(ConfigError, match="has no fra/mine.*; give the whole tree$"):
+        refuse_monolingual(replace(none, tasks=["mono"]), tmp_path / "mine")
+    with pytest.raises(ConfigError, match=r", or run the rest: --set finetune.tasks=\[lid\]$"):
+        refuse_monolingual(replace(none, tasks=["mono", "lid"]), tmp_path / "mine")
     (tmp_path / "mine/train/utt2corpus").write_text("a one\nb two\n")
     refuse_monolingual(replace(config, monolingual=["deu/two"]), tmp_path / "mine")
     with pytest.raises(ConfigError, match="has no deu/one"):
