@@ -19,6 +19,7 @@ FOREIGN = {
     "hf": {"--repo-type", "--local-dir"},
     "pip": set(),
     "git": set(),
+    "mv": set(),  # of what hf fetched
 }
 # Modules that run in ESPnet's or s3prl's environment with their options; test_espnet_client.py and
 # test_s3prl_peer.py in test/peer run those blocks.
