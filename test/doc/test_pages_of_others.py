@@ -17,7 +17,7 @@ import espnet2.s3prl
 SPEC = importlib.util.spec_from_file_location("small_folders", ROOT / "test/hf/conftest.py")
 small_folders = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(small_folders)
-CELL = "exp/superb/pretrained/multi_1h_lr0.0001_seed1"  # as the page calls it
+CELL = "exp/superb/pretrained/multi_10min_lr0.001_seed1"  # as the page calls it
 
 
 @pytest.fixture(scope="module")
