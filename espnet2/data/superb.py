@@ -5,6 +5,7 @@ transcript_10min_dev.txt, transcript_10min_test.txt}``; a line is ``utt_id field
 Nothing is lost in silence: what is left out is returned with its reason.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -24,6 +25,8 @@ DIALECTS = "test_dialect"
 
 FULL = "full"
 """The track of data that has one training list only."""
+
+TEST = re.compile(r"test_[A-Za-z0-9_-]+")  # a folder; tables are named <track>.<split>
 
 MEANT_FOR = {  # keys of one kind of data only
     "corpora": "ml_superb", "few_shot_utterances": "ml_superb", "few_shot_count": "ml_superb",
@@ -68,10 +71,18 @@ class SuperbDataConfig:
     model; its own dev is the test, for the challenge's test is not public."""
 
     tests: list[str] = field(default_factory=list)
-    """kaldi: further directories of the root to test on, named test_<something>."""
+    """kaldi: further directories of the root to test on, named test_<something>; not test_dialect,
+    which is ML-SUPERB 2.0's."""
 
     def __post_init__(self) -> None:
-        problems = [f"tests: {t!r} must begin with test_" for t in self.tests if t[:5] != "test_"]
+        problems = [
+            f"tests: {name!r} must begin with test_, go on with letters, digits, _ or -, and not "
+            f"be {DIALECTS}"
+            for name in self.tests
+            if not TEST.fullmatch(name) or name == DIALECTS
+        ]
+        if len(set(self.tests)) != len(self.tests):
+            problems.append(f"tests must hold nothing twice, got {self.tests}")
         usual = {f.name: f.default if f.default is not MISSING else f.default_factory()
                  for f in fields(self)}  # fmt: skip
         problems += [

@@ -17,12 +17,14 @@ from espnet2.asr.config import (
     mono_task,
     task_kind,
 )
-from espnet2.data.superb import FULL, CorruptConfig, SuperbDataConfig
+from espnet2.data.superb import DIALECTS, FULL, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
 from espnet2.utils.config import from_dict, load_yaml, merge, to_dict
 from espnet2.utils.errors import ConfigError
 
 TRACKS = ("10min", "1h", FULL)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of a folder
+OF = "of a-z, A-Z, 0-9 and, behind the first, _ . -"
 OVERRIDABLE = ("probe", "tune", "batches", "training")
 MONOLINGUAL = (
     "eng/mls", "eng/nchlt", "eng/voxpopuli", "fra/voxforge", "fra/voxpopuli", "deu/swc",
@@ -94,39 +96,9 @@ class FinetuneConfig:
     """What differs for a task, over ``by_track``: {mono: {training: {max_steps: 100}}}."""
 
     def __post_init__(self) -> None:
-        tracks = [*self.tracks, *self.by_track]
         problems = [
-            f"track {t} is not one of {', '.join(TRACKS)}" for t in tracks if t not in TRACKS
-        ]
-        named = [*self.tasks, *self.corpora, *self.by_task]
-        problems += [f"task {t} is not one of {', '.join(TASKS)}" for t in named if t not in TASKS]
-        problems += [
-            f"monolingual: {name!r} must be <language>/<corpus>, like eng/mls"
-            for name in self.monolingual
-            if len(name.split("/")) != 2 or not all(name.split("/")) or "-" in name.split("/")[0]
-        ]
-        if "mono" in self.corpora:
-            problems.append("corpora of mono: name them in monolingual")
-        problems += [
-            f"only_encoders (--encoders): {name} is not one of {', '.join(self.encoders)}"
-            for name in self.only_encoders
-            if name not in self.encoders
-        ]
-        taken = self.data.splits
-        bad = [n for n in self.corrupted if n in taken or not re.fullmatch(r"[a-z0-9_]+", n)]
-        problems += [
-            f"corrupted: {name!r} must be of a-z, 0-9 and _, and not {', '.join(taken)}"
-            for name in bad
-        ]
-        required = ("encoders", "tracks", "tasks", "learning_rates", "seeds")
-        for name in (*required, *(["monolingual"] if "mono" in self.tasks else [])):
-            values = list(getattr(self, name))
-            if not values or len(set(values)) != len(values):
-                problems.append(f"{name} must be given and hold nothing twice, got {values}")
-        for by in ("by_track", "by_task"):
-            keys = {key for changes in getattr(self, by).values() for key in changes}
-            odd = sorted(keys - set(OVERRIDABLE))
-            problems += [f"{by} may change {', '.join(OVERRIDABLE)}, not {key}" for key in odd]
+            *unknown_words(self), *unusable_names(self), *unusable_values(self), *odd_changes(self),
+        ]  # fmt: skip
         if problems:
             raise ConfigError("finetune: " + "; ".join(problems))
 
@@ -149,6 +121,63 @@ class FinetuneConfig:
             configurations = [name.split("/") for name in self.monolingual]
             names += [mono_task(*c) for c in configurations] if task == "mono" else [task]
         return names
+
+
+def unknown_words(config: FinetuneConfig) -> Iterator[str]:
+    """What is wrong with the tracks, tasks and encoders that are named."""
+    for track in (*config.tracks, *config.by_track):
+        if track not in TRACKS:
+            yield f"track {track} is not one of {', '.join(TRACKS)}"
+    for task in (*config.tasks, *config.corpora, *config.by_task):
+        if task not in TASKS:
+            yield f"task {task} is not one of {', '.join(TASKS)}"
+    for name in config.only_encoders:
+        if name not in config.encoders:
+            yield f"only_encoders (--encoders): {name} is not one of {', '.join(config.encoders)}"
+    if "mono" in config.corpora:
+        yield "corpora of mono: name them in monolingual"
+
+
+def unusable_names(config: FinetuneConfig) -> Iterator[str]:
+    """Names of which no folder can be made that scoring finds again."""
+    for name in config.encoders:
+        if not NAME.fullmatch(name):
+            yield f"encoders: {name!r} is to name a folder: {OF}"
+    for name in config.monolingual:
+        parts = name.split("/")
+        if len(parts) != 2 or not all(map(NAME.fullmatch, parts)) or "-" in parts[0]:
+            yield f"monolingual: {name!r} must be <language>/<corpus>, like eng/mls, {OF}"
+    taken = (*config.data.splits, DIALECTS)  # score.json has a place of its own for dialects
+    for name in config.corrupted:
+        if name in taken or not re.fullmatch(r"[a-z0-9_]+", name):
+            yield f"corrupted: {name!r} must be of a-z, 0-9 and _, and not {', '.join(taken)}"
+
+
+def unusable_values(config: FinetuneConfig) -> Iterator[str]:
+    """Lists that make no cells or one twice, and numbers too low."""
+    required = ["encoders", "tracks", "tasks", "learning_rates", "seeds"]
+    for name in [*required, *(["monolingual"] if "mono" in config.tasks else [])]:
+        values = list(getattr(config, name))
+        if not values or len(set(values)) != len(values):
+            yield f"{name} must be given and hold nothing twice, got {values}"
+    rates = [f"{rate:g}" for rate in config.learning_rates]
+    if len(set(rates)) < len(set(config.learning_rates)):
+        yield f"learning_rates must differ in six digits, got {config.learning_rates}"
+    if any(seed < 0 for seed in config.seeds):
+        yield f"seeds must be at least 0, got {config.seeds}"
+    if config.average_best < 1:
+        yield f"average_best must be at least 1, got {config.average_best}"
+
+
+def odd_changes(config: FinetuneConfig) -> Iterator[str]:
+    """What ``by_track`` and ``by_task`` cannot change, or not so."""
+    for by in ("by_track", "by_task"):
+        for name, changes in getattr(config, by).items():
+            for key, value in sorted(changes.items()):
+                if key not in OVERRIDABLE:
+                    yield f"{by} may change {', '.join(OVERRIDABLE)}, not {key}"
+                elif not isinstance(value, dict):
+                    yield f"{by}.{name}.{key} must be a mapping, got {value!r}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +224,7 @@ def cells(config: FinetuneConfig) -> Iterator[CellConfig]:
     settings = {(track, task): settings_of(config, track, task) for track, task in pairs}
     grid = sorted(
         itertools.product(config.seeds, settings, config.learning_rates),
-        key=lambda place: -settings[place[1]]["training"].get("max_steps", 0),
+        key=lambda place: -steps_of(settings[place[1]]["training"]),
     )
     for (seed, (track, task), rate), name in itertools.product(grid, config.used_encoders):
         yield CellConfig(
@@ -204,6 +233,12 @@ def cells(config: FinetuneConfig) -> Iterator[CellConfig]:
             features=config.features, average_best=config.average_best, units=config.units,
             bpe_size=config.bpe_size, **settings[track, task],
         )  # fmt: skip
+
+
+def steps_of(training: dict[str, Any]) -> int:
+    """Steps of a cell, 0 where its ``max_steps`` is no number: ``loop_config`` refuses it."""
+    steps = training.get("max_steps")
+    return steps if isinstance(steps, int) else 0
 
 
 def settings_of(config: FinetuneConfig, track: str, task: str) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def prepare(
             f"{hours:.2f} h; dropped: {len(examples) - len(kept)}"
         )
         if not kept:
+            write_dropped(out / "dropped.tsv", rows)
             raise DataError(
                 f"{source.data_dir(split)}: no utterance is left, see {out}/dropped.tsv"
             )

@@ -16,6 +16,12 @@ ROOT = Path(__file__).parents[2]
     ("values", "message"),
     [
         ({"kind": "kaldi", "tests": ["phone"]}, "tests: 'phone' must begin with test_"),
+        (
+            {"kind": "kaldi", "tests": ["test_v1.2"]},
+            "'test_v1.2' must begin with test_, go on with",
+        ),
+        ({"kind": "kaldi", "tests": ["test_dialect"]}, "or -, and not be test_dialect"),
+        ({"kind": "kaldi", "tests": ["test_a"] * 2}, "tests must hold nothing twice"),
         ({"tests": ["test_phone"]}, "tests means nothing with kind: ml_superb"),
         ({"kind": "kaldi", "corpora": ["mls"]}, "corpora means nothing with kind: kaldi"),
         ({"kind": "kaldi", "dev_share": 0.1}, "dev_share means nothing with kind: kaldi"),

@@ -97,3 +97,17 @@ def test_what_cannot_be_learned_is_listed_with_its_split_and_reason(source, tmp_
     assert first.detail.startswith("dev: needs 121 frames of 40 ms, has ")
     assert second.reason == "unseen tokens"
     assert second.detail == "dev: kept; \u0416 not in training: <unk>"
+
+
+def test_where_nothing_is_left_to_learn_the_list_that_says_why_is_there(source, tmp_path):
+    data = tmp_path / "dump"
+    shutil.copytree(source.data, data)
+    table = data / "10min/dev/text"
+    ids = [line.split()[0] for line in table.read_text().splitlines()]
+    table.write_text("".join(f"{utt_id} {'AB' * 60}\n" for utt_id in ids))
+    out = tmp_path / "cell"
+    with pytest.raises(DataError, match=r"10min/dev: no utterance is left, see .*cell/dropped.tsv"):
+        finetune.run_cell(out, data, source.features, None, tiny_cell())
+    rows = read_dropped(out / "dropped.tsv")
+    assert [row.utt_id for row in rows] == ids
+    assert {row.reason for row in rows} == {"more tokens than frames"}
