@@ -12,7 +12,7 @@ from documents import ROOT
 DRIVERS = ("run.sh", "ssl.sh", "noise_arms.sh")
 HEREDOC = re.compile(r"<<'?(\w+)'?")
 # Run as they are: they only make small files or name things.
-HARMLESS = {"mkdir", "cat", "chmod", "cd", "for", "do", "done", "cp"}
+HARMLESS = {"mkdir", "cat", "chmod", "cd", "for", "do", "done", "cp", "export"}
 ASSIGNMENT = re.compile(r"^\w+\+?=")
 # Programs of others and the options of theirs that the documents use.
 FOREIGN = {

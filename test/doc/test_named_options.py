@@ -88,6 +88,8 @@ def leads_somewhere(config, keys):
     if keys[0] not in fields_of(config):
         return False
     hint = typing.get_type_hints(config)[keys[0]]
+    if typing.get_origin(hint) is dict:
+        keys = keys[1:]  # a name of the reader's
     inside = [t for t in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(t)]
     if len(keys) > 1 and not inside:
         return typing.get_origin(hint) is dict or dict in typing.get_args(hint)
@@ -152,6 +154,8 @@ def test_a_key_that_is_not_there_is_found_out():
     assert is_key("tokens.teacher_conf.layer")
     assert is_key("pretrain.optim_conf.lr")
     assert is_key("tune.encoder")
+    assert is_key("finetune.encoders.mine.kind")
+    assert not is_key("finetune.encoders.mine.knid")
     assert not is_key("plan.batch_bin")
     assert not is_key("pretrain.optim_conf.rl")
     assert not is_key("finetune.tune.encode")
