@@ -56,6 +56,7 @@ def test_the_help_of_a_recipe_has_its_own_defaults():
         (["--stagee", "2"], "unknown option --stagee; did you mean --stage?"),
         (["--nj=two"], "--nj takes a whole number, got 'two'"),
         (["--nj", "0"], "--nj must be at least 1"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
         (["--stage", "99"], "--stage 99: stages are 1 to 13"),
         (["--stage", "0"], "--stage 0: stages are 1 to 13"),
         (["--stop_stage", "0"], "--stop_stage 0 is before --stage 1"),

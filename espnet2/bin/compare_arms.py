@@ -12,6 +12,7 @@ from pathlib import Path
 from espnet2.evaluation.arms import comparison
 from espnet2.evaluation.references import read_json_file
 from espnet2.utils.cli import command_parser, run_main
+from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_text
 
 
@@ -24,7 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE",
                         help="file to write, too (default: none)")  # fmt: skip
     args = parser.parse_args(argv)
-    text = comparison(read_json_file(args.scores)["rows"], args.against)
+    scores = read_json_file(args.scores)
+    if "rows" not in scores:
+        raise DataError(f"{args.scores} has no rows: give the scores.json of stage 12")
+    text = comparison(scores["rows"], args.against)
     print(text, end="")
     if args.out:
         write_text(args.out, text)

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dump", type=Path, required=True, metavar="DIR",
                         help="folder of the prepared data")  # fmt: skip
     parser.add_argument("--ssl", type=Path, metavar="DIR",
-                        help="folder of the pre-training run (default: none)")  # fmt: skip
+                        help="folder of the pre-training run (default: EXP/ssl)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     args = parser.parse_args(argv)
     section = load_section(args.conf, "report", args.set)
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def trained_here(sections: dict[str, Any]) -> list[str]:
-    """Encoders that are the model of stage 8: exported, from no other place."""
+    """Encoders that are the model of stage 8: exported, and no other place is named."""
     encoders = sections.get("finetune", {}).get("encoders", {})
     return [
         name for name, spec in encoders.items() if spec["kind"] == "export" and not spec.get("path")

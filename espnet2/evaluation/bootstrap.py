@@ -44,7 +44,7 @@ def language_interval(
         statistic: (R, L) -> (R,).
 
     Returns:
-        (low, high), or None without languages, or where the figure is undefined.
+        (low, high), or None where nothing was drawn, or the figure is undefined.
     """
     if not ratios.size:
         return None
@@ -59,14 +59,16 @@ def language_ratios(
     """(R, L) ratios: the utterances of each language drawn again, the languages kept.
 
     parts: (N,) numerators and (N,) denominators of each language; one without denominators is
-    left out.
+    left out. L is 0 where no language has two utterances: every draw would be the same.
     """
+    counted = [(top, bottom) for top, bottom in parts if np.sum(bottom) > 0]
+    if all(len(bottom) < 2 for _, bottom in counted):
+        return np.empty((resamples, 0))
     columns = [
         resampled_ratios(np.asarray(top, float), np.asarray(bottom, float), rng, resamples)
-        for top, bottom in parts
-        if np.sum(bottom) > 0
+        for top, bottom in counted
     ]
-    return np.stack(columns, axis=1) if columns else np.empty((resamples, 0))
+    return np.stack(columns, axis=1)
 
 
 def resampled_ratios(

@@ -19,8 +19,14 @@ from espnet2.evaluation.references import read_json_file
 from espnet2.utils.files import write_json
 from espnet2.utils.logs import log
 
-CHOSEN_ON = {"mono": "cer", "multi": "cer_normal", "joint": "cer_normal", "lid": "lid"}
-"""The dev metric that picks the learning rate of a task."""
+CHOSEN_ON = {
+    "mono": ("cer",),
+    "multi": ("cer_normal", "cer"),
+    "joint": ("cer_normal", "cer"),
+    "lid": ("lid", "superb2_lid"),
+}
+"""The dev metric that picks the learning rate of a task; the second where every language of dev is
+a few-shot one."""
 
 SUMMARISED = (
     "cer",
@@ -103,7 +109,7 @@ def summary_row(key: tuple[str, ...], scores: list[dict[str, Any]]) -> dict[str,
     """Mean and spread over seeds, at the learning rate that dev prefers."""
     encoder, task, track = key
     by_lr = {lr: group for (lr,), group in grouped(scores, ("lr",)).items()}
-    metric = CHOSEN_ON[task_kind(task)]
+    metric = dev_metric(CHOSEN_ON[task_kind(task)], scores)
     chosen = choose_lr(by_lr, metric)
     picked = sorted(by_lr[chosen], key=lambda score: score["seed"])
     tests = [score["test"] for score in picked]
@@ -139,12 +145,18 @@ def seed_summary(tests: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     return {**spread(values), "interval": tests[0]["intervals"].get(metric)}
 
 
+def dev_metric(metrics: tuple[str, ...], scores: list[dict[str, Any]]) -> str:
+    """The first of the metrics that a dev score has."""
+    there = (m for m in metrics if any(score["dev"].get(m) is not None for score in scores))
+    return next(there, metrics[0])
+
+
 def choose_lr(by_lr: dict[str, list[dict[str, Any]]], metric: str) -> str:
     """The learning rate with the best mean dev score; ties go to the smaller one.
 
     Rates of which a seed failed come after those with all: the seed that survived proves little.
     """
-    sign = -1 if metric.startswith("lid") else 1
+    sign = -1 if metric.endswith("lid") else 1
 
     def rank(lr: str) -> tuple[bool, int, float, float]:
         value = dev_mean(by_lr[lr], metric)

@@ -111,6 +111,13 @@ def test_the_heading_says_what_was_done(facts, heading):
     assert table.columns[2] == f"CER normal, {heading}"
 
 
+def test_a_file_without_rows_is_none_of_stage_12(tmp_path):
+    path = tmp_path / "score.json"
+    write_json(path, {"test": {}})
+    with pytest.raises(DataError, match=r"score.json has no rows: give the scores.json of stage"):
+        main(["--scores", str(path), "--against", "clean"])
+
+
 def test_scores_without_corrupted_tests_have_no_such_table():
     plain = [{key: value for key, value in one.items() if key != "corrupted"} for one in ROWS]
     assert corrupted_tables(plain, "joint", "10min", {}) == []

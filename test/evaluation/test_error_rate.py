@@ -163,6 +163,13 @@ def test_the_interval_over_languages_draws_inside_each_language():
     assert 56 < high < 62
 
 
+def test_languages_of_one_utterance_each_have_no_interval():
+    alone, pair = (np.array([1.0]), np.array([2.0])), (np.array([0.0, 2.0]), np.array([2.0, 2.0]))
+    assert language_interval(language_ratios([alone] * 3, rng_for(1)), mean_of_languages) is None
+    drawn = language_ratios([alone, pair], rng_for(1))
+    assert language_interval(drawn, mean_of_languages) == (25.0, 75.0)
+
+
 def test_a_language_without_characters_is_left_out_of_the_interval():
     empty = (np.array([1.0]), np.array([0.0]))
     assert language_ratios([empty], rng_for(1)).shape == (1000, 0)

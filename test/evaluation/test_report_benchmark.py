@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+import yaml
 
 from espnet2.bin.report import main, trained_here
 from espnet2.evaluation.report.config import ReportConfig
@@ -165,6 +167,18 @@ def test_hours_are_those_of_stage_3_for_the_encoder_trained_here_alone(fake_run)
     inputs = read_inputs(fake_run.exp, fake_run.dump, fake_run.ssl, ("ours",))
     assert list(inputs.encoder_hours) == ["ours"]
     assert inputs.encoder_hours["ours"]["bel"] == 0.9  # 1.6 / 2 + 0.1, as conftest has it
+
+
+def test_an_encoder_that_was_given_another_export_has_not_the_hours_of_stage_3(fake_run, tmp_path):
+    exp, ssl = tmp_path / "exp", tmp_path / "exp/ssl_mini"
+    shutil.copytree(fake_run.exp, exp)
+    config = exp / "superb/xeus_mini/multi_10min_lr0.001_seed1/config.yaml"
+    found = {}
+    for export in (ssl / "export", tmp_path / "other/export"):
+        config.write_text(yaml.safe_dump({"data": {"export": str(export)}}))
+        inputs = read_inputs(exp, fake_run.dump, ssl, ("xeus_mini",))
+        found[export.parent.name] = list(inputs.encoder_hours)
+    assert found == {"ssl_mini": ["xeus_mini"], "other": []}
 
 
 def test_a_wrong_line_of_hours_is_named(tmp_path):

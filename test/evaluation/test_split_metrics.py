@@ -115,6 +115,34 @@ def test_accuracies_choose_the_larger_dev_score():
     assert choose_lr(by_lr, "lid") == "1e-4"
 
 
+def write_score(root, task, lr, dev_text, utterances):
+    """score.json of a cell whose dev set is one utterance of a few-shot language."""
+    folder = root / "x" / f"{task}_full_lr{lr}_seed1"
+    dev = [utterance("a", "[tos] ABCD", f"[tos] {dev_text}" if dev_text else "", "tos", few=True)]
+    score = {
+        "encoder": "x", "task": task, "track": "full", "lr": lr, "seed": 1,
+        "dev": split_metrics(dev, task, 1), "test": split_metrics(utterances, task, 1),
+    }  # fmt: skip
+    write_json(folder / "score.json", score)
+    return folder
+
+
+def test_where_every_language_is_a_few_shot_one_dev_still_chooses(tmp_path, utterances):
+    few = [one for one in utterances if one.is_few_shot]
+    folders = [
+        write_score(tmp_path, task, lr, text, few)
+        for task in ("joint", "lid", "multi")
+        for lr, text in (("1e-4", ""), ("4e-4", "ABCX"))
+    ]
+    summarise(folders, {}, tmp_path / "scores.json")
+    rows = {row["task"]: row for row in read_json(tmp_path / "scores.json")["rows"]}
+    assert [row["lr"] for row in rows.values()] == ["4e-4"] * 3
+    assert rows["multi"]["lr_chosen_on"] == rows["joint"]["lr_chosen_on"] == "dev cer"
+    assert rows["joint"]["lr_dev"] == {"1e-4": 100.0, "4e-4": 25.0}
+    assert rows["lid"]["lr_chosen_on"] == "dev superb2_lid"
+    assert rows["lid"]["lr_dev"] == {"1e-4": 0.0, "4e-4": 100.0}
+
+
 def test_a_learning_rate_of_which_a_seed_failed_is_not_preferred():
     one, both = [{"dev": {"cer_normal": 19.9}}], [{"dev": {"cer_normal": 21.0}}] * 2
     assert choose_lr({"1e-4": both, "4e-4": one}, "cer_normal") == "1e-4"

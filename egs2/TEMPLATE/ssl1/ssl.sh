@@ -61,6 +61,7 @@ if [[ ${find_batch} == true || ${price} == true ]]; then
   stop_stage=8 # there is no model yet
 fi
 ((nj > 0)) || usage_error "--nj must be at least 1"
+((seeds > 0)) || usage_error "--seeds must be at least 1"
 if [[ ${cluster} != local && ! -f ${repository}/conf/cluster/${cluster}.yaml ]]; then
   [[ -f ${cluster} ]] ||
     usage_error "--cluster must be local, a name in conf/cluster or a YAML file, got '${cluster}'"

@@ -182,11 +182,17 @@ def layer_shares(
             axes.plot(
                 range(len(shares)), shares, "o-", markersize=4, label=label, color=palette[label]
             )
-        axes.axhline(1 / longest, color=MUTED, linestyle=(0, (4, 2)), linewidth=1.2)
+        for share in {equal_share(shares) for shares in weights.values()}:
+            axes.axhline(share, color=MUTED, linestyle=(0, (4, 2)), linewidth=1.2)
         axes.set(xlabel="layer", ylabel="share", ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(min(longest, 10), integer=True))
         figure.legend(loc="outside upper left", ncols=3, labelcolor=INK)
         return to_svg(figure, name, alt)
+
+
+def equal_share(shares: Sequence[float]) -> float:
+    """The share of each layer where a probe starts; an input with none at all is not mixed."""
+    return 1 / (len(shares) - (shares[0] == 0))
 
 
 def number(value: float) -> str:

@@ -20,7 +20,6 @@ from espnet2.evaluation.report.rows import TASK_TITLES, asr_tasks_of, palette
 from espnet2.evaluation.report.scatter import Spot, scatter
 
 FEWEST = 5  # languages, below which a rank correlation says nothing
-Hours = dict[str, float]
 
 
 def hours_section(inputs: ReportInputs) -> Section:

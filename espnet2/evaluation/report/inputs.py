@@ -72,7 +72,8 @@ def read_inputs(
 ) -> ReportInputs:
     """Read every file that exists.
 
-    trained_here: encoders that this recipe pre-trained, on the hours of dump/hours.json.
+    trained_here: encoders that this recipe pre-trained, on the hours of dump/hours.json, but for
+    those whose cells were given another export.
     hours_files: encoder -> table of the hours it was pre-trained on, for others.
 
     Raises:
@@ -97,7 +98,11 @@ def read_inputs(
         languages=read_json_file(dump / "superb" / "languages.json", default={}),
         corpora=read_json_file(dump / "superb" / "corpora.json", default={}),
         encoder_hours={
-            **{name: trained_hours(hours) for name in trained_here if hours},
+            **{
+                name: trained_hours(hours)
+                for name in trained_here
+                if hours and not heard_elsewhere(name, scores, exp, ssl)
+            },
             **{name: read_hours(path) for name, path in hours_files.items()},
         },
         commands=read_commands(exp / "commands.tsv"),
@@ -106,6 +111,14 @@ def read_inputs(
             for path in condition_files(dump)
         },
     )
+
+
+def heard_elsewhere(encoder: str, scores: dict[str, Any], exp: Path, ssl: Path) -> bool:
+    """Whether a cell of the encoder was given another export (--export) than that of ``ssl``."""
+    folders = [exp / "superb" / cell_name(c) for c in scores["cells"] if c["encoder"] == encoder]
+    settings = [load_yaml(path) for f in folders if (path := f / "config.yaml").is_file()]
+    exports = {Path(one["data"]["export"]).resolve() for one in settings}
+    return bool(exports - {(ssl / "export").resolve()})
 
 
 def trained_hours(hours: dict[str, Any]) -> dict[str, float]:

@@ -6,7 +6,6 @@ prefix, so that many figures fit in one document. The same data give the same by
 
 import io
 import re
-from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -99,8 +98,3 @@ def escape(text: str) -> str:
     for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(raw, safe)
     return text
-
-
-def colours(names: Sequence[str], order: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, by its place in ``order``, the same in every figure."""
-    return {name: SERIES[list(order).index(name) % len(SERIES)] for name in names}
