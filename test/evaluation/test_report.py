@@ -10,7 +10,12 @@ import pytest
 from espnet2.bin.report import main
 from espnet2.evaluation.report.blocks import Table, Value, table_html, table_markdown
 from espnet2.evaluation.report.config import ReportConfig
-from espnet2.evaluation.report.figures import bars, confusion, equal_share
+from espnet2.evaluation.report.figures import (
+    bars,
+    confusion,
+    equal_share,
+    row_shifts,
+)
 from espnet2.evaluation.report.inputs import read_inputs, read_stage_times
 from espnet2.evaluation.report.rows import gain, kind_of, ordered
 from espnet2.evaluation.report.stage import write_report
@@ -220,6 +225,14 @@ def test_a_figure_is_valid_xml_with_page_colours_and_the_same_bytes_each_time():
 def test_a_probe_starts_at_equal_shares_of_the_layers_that_it_mixes():
     assert equal_share([0.1, 0.2, 0.3, 0.4]) == 0.25
     assert equal_share([0.0, 0.2, 0.3, 0.5]) == 1 / 3  # blocks alone: layer 0 is the input
+
+
+def test_however_many_encoders_there_are_their_dots_stay_in_their_row():
+    assert row_shifts(3) == [-0.22, 0.0, 0.22]
+    for count in range(1, 30):
+        shifts = row_shifts(count)
+        assert len(set(shifts)) == count
+        assert max(map(abs, shifts)) < 0.5
 
 
 def test_a_confusion_matrix_keeps_guesses_outside_its_languages():

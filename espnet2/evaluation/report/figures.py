@@ -1,5 +1,6 @@
 """The report's figures. Each function takes plain data and returns one ``<svg>``."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from espnet2.evaluation.report.svg import (
 
 SMALL_PX = 300.0  # width of a figure that shares its row with two others
 ROW_PX = 17.0  # height of one row of a bar or dot plot
+LEGEND_PX = 16.0  # height of a line of a legend, which names three series
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +100,11 @@ def dots(name: str, alt: str, points: Sequence[Dot], unit: str, palette: Mapping
     series = list(dict.fromkeys(point.series for point in points))
     with styled():
         has_intervals = any(point.low is not None for point in points)
-        step = 0.22 if has_intervals else 0.0
-        figure, axes = blank(66 + ROW_PX * (1.9 if has_intervals else 1.0) * len(rows))
-        for place_of, one in enumerate(series):
-            shift = step * (place_of - (len(series) - 1) / 2)
+        shifts = row_shifts(len(series)) if has_intervals else [0.0] * len(series)
+        row_px = ROW_PX * (max(1.9, 0.46 * len(series)) if has_intervals else 1.0)
+        legend_px = LEGEND_PX * (math.ceil(len(series) / 3) - 1)  # of lines after the first
+        figure, axes = blank(66 + legend_px + row_px * len(rows))
+        for one, shift in zip(series, shifts, strict=True):
             mine = [point for point in points if point.series == one]
             places = [rows.index(point.row) + shift for point in mine]
             for place, point in zip(places, mine, strict=True):
@@ -119,6 +122,12 @@ def dots(name: str, alt: str, points: Sequence[Dot], unit: str, palette: Mapping
         finish_rows(axes, len(rows))
         figure.legend(loc="outside upper left", ncols=3, labelcolor=INK, handletextpad=0.2)
         return to_svg(figure, name, alt)
+
+
+def row_shifts(count: int) -> list[float]:
+    """Where in a row each of ``count`` series has its dot, in rows from the middle, all inside."""
+    step = min(0.22, 0.9 / max(count, 1))
+    return [step * (place - (count - 1) / 2) for place in range(count)]
 
 
 def roomy(low: float, high: float) -> tuple[float, float]:
