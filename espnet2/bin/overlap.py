@@ -1,4 +1,4 @@
-r"""Stage 10: which ML-SUPERB utterances of dev and test are in the pre-training set.
+r"""Stage 10: which utterances of dev, test and further tests are in the pre-training set.
 
 Writes OUT, a row an overlap, and beside it overlap.json, counts by set, corpus and language. By
 content: the same 16 kHz samples, whole or trimmed as in stage 2 (section format). By name: an
@@ -18,15 +18,15 @@ from espnet2.data.config import FormatConfig
 from espnet2.data.index import index_json
 from espnet2.data.kaldi import audio_listing
 from espnet2.data.kaldi.tables import entries
-from espnet2.data.superb import DIALECTS
+from espnet2.data.superb import SuperbDataConfig
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import sha256_file
 from espnet2.utils.units import Unit, run_units
 
-SPLITS = ("dev", "test", DIALECTS)
 UTTERANCES_A_UNIT = 4096
+TABLES = ("wav.scp", "segments", "utt2corpus", "utt2lang")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,21 +41,23 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     args.index, args.out = args.index.absolute(), args.out.absolute()
     config = from_dict(FormatConfig, load_section(args.conf, "format", args.set), "format")
+    data = load_section(args.conf, "finetune", args.set).get("data", {})
+    splits = from_dict(SuperbDataConfig, data, f"{args.conf}: finetune: data").splits
     parts = {
         name: list(part_units(name, folder, config, args))
-        for name, folder in find_sets(args.data.absolute()).items()
+        for name, folder in find_sets(args.data.absolute(), splits[1:]).items()
     }
     units = [unit for name in parts for unit in parts[name]]
     tables = {name: [unit.outputs[0] for unit in parts[name]] for name in parts}
     return run_units(units, args) or run_units([join_unit(tables, args)], args)
 
 
-def find_sets(data: Path) -> dict[str, Path]:
+def find_sets(data: Path, splits: tuple[str, ...]) -> dict[str, Path]:
     """``{"10min/dev": folder, ...}``; of sets that several tracks share, the first."""
     found, seen = {}, set()
-    for split in SPLITS:
+    for split in splits:
         for wav in sorted(data.glob(f"*/{split}/wav.scp")):
-            content = sha256_file(wav)
+            content = tuple(map(sha256_file, there(wav.parent, TABLES[:2])))
             if content not in seen:
                 found[f"{wav.parent.parent.name}/{split}"] = wav.parent
             seen.add(content)
@@ -64,12 +66,17 @@ def find_sets(data: Path) -> dict[str, Path]:
     return found
 
 
+def there(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """The tables of a set that it has."""
+    return [path for name in names if (path := folder / name).is_file()]
+
+
 def part_units(name: str, folder: Path, config: FormatConfig, args: Namespace) -> Iterator[Unit]:
     """The units that hash a set."""
     wav = folder / "wav.scp"
     count, audio = sum(1 for _ in entries(wav)), audio_listing(folder)
     trim = {key: value for key, value in to_dict(config).items() if key.startswith("trim_")}
-    files = [path for path in (wav, folder / "utt2corpus", folder / "utt2lang") if path.is_file()]
+    files = there(folder, TABLES)
     for number, first in enumerate(range(0, count, UTTERANCES_A_UNIT)):
         last = min(first + UTTERANCES_A_UNIT, count)
         stem = f"{name.replace('/', '_')}_{number:03d}"

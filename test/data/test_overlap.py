@@ -122,6 +122,36 @@ def test_only_what_changed_is_hashed_again(paths, capfd):
     assert (tmp_path / "overlap.tsv").read_bytes() == before
 
 
+def test_further_tests_and_other_parts_of_the_same_recordings_are_sets_of_their_own(tmp_path):
+    (tmp_path / "conf.yaml").write_text(
+        f"{CONF}finetune: {{data: {{kind: kaldi, tests: [test_b]}}}}"
+    )
+    options = ["--conf", str(tmp_path / "conf.yaml"), "--log_dir", str(tmp_path / "log")]
+    for name in ("a", "b", "c"):
+        write_data(tmp_path / "data" / name, {f"{name}1": speech(ord(name))})
+    first = [*options, "--dump", str(tmp_path / "dump"), "--data", str(tmp_path / "data")]
+    assert format_data.main(first) == combine_data.main(first) == 0
+    whole = np.concatenate([speech(ord("a")), speech(ord("b"))])
+    for split, times in (("dev", "0 1"), ("test", "1 2")):
+        folder = tmp_path / "superb/full" / split
+        write_data(folder, {"show": whole})
+        (folder / "segments").write_text(f"{split}1 show {times}\n")
+        (folder / "utt2lang").write_text(f"{split}1 eng\n")
+        (folder / "wav.scp").write_text(f"show {tmp_path}/superb/full/dev/wav/show.wav\n")
+        for table in ("utt2spk", "spk2utt"):
+            (folder / table).unlink()
+    write_data(tmp_path / "superb/full/test_b", {"t": speech(ord("c"))})
+    assert find(tmp_path, options) == 0
+    found = {
+        row["utt_id"]: row["pretraining_utt_id"] for row in read_rows(tmp_path / "overlap.tsv")
+    }
+    assert found == {"dev1": "a1", "test1": "b1", "t": "c1"}
+    segments = tmp_path / "superb/full/dev/segments"
+    segments.write_text("dev1 show 0.1 1\n")
+    assert find(tmp_path, options) == 0
+    assert "dev1" not in {row["utt_id"] for row in read_rows(tmp_path / "overlap.tsv")}
+
+
 def test_a_missing_index_or_evaluation_is_named(tmp_path):
     (tmp_path / "conf.yaml").write_text(CONF)
     options = ["--conf", str(tmp_path / "conf.yaml"), "--log_dir", str(tmp_path / "log")]
