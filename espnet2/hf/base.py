@@ -21,6 +21,7 @@ class XeusPreTrainedModel(PreTrainedModel):
     base_model_prefix = "xeus"
     main_input_name = "input_values"
     supports_gradient_checkpointing = True
+    _supports_sdpa = True
 
     def __init__(self, config: XeusConfig, **unknown: Any) -> None:
         """``unknown``: what ``from_pretrained`` was given and no configuration has.
@@ -76,6 +77,42 @@ class XeusPreTrainedModel(PreTrainedModel):
         blocks = range(0, len(encoder.encoders), kwargs.get("every_n_layers", 1))
         encoder.checkpointed_blocks = frozenset(blocks if enable else ())
 
+    def get_correct_attn_implementation(
+        self, requested_attention: str | None, is_init_check: bool = False
+    ) -> str:
+        """sdpa, the default: whichever of its kernels torch takes. eager: none of flash attention.
+
+        Raises:
+            ConfigError: another, which would need kernels of another package.
+        """
+        if requested_attention not in (None, "sdpa", "eager"):
+            raise ConfigError(
+                f"attn_implementation={requested_attention!r} is none of XEUS, whose attention is "
+                "torch's own: sdpa lets torch choose the kernel, eager forbids flash attention; to "
+                "demand it, set use_flash_attn = True for every layer of encoder.encoders"
+            )
+        return requested_attention or "sdpa"
+
+    def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
+        """As of any model."""
+        super().set_attn_implementation(*args, **kwargs)
+        self.base_model.choose_kernels()
+
+    def refuse_slow_type(self) -> None:
+        """Refuse float16 on a CPU.
+
+        Where torch has no kernels for it, a convolution took 44 times as long as in float32, and
+        training 120 times (torch 2.13).
+
+        Raises:
+            ConfigError: the weights are float16, and on a CPU.
+        """
+        if self.dtype == torch.float16 and self.device.type == "cpu":
+            raise ConfigError(
+                "the model is float16 and on a CPU, where torch takes minutes for seconds of "
+                "audio: load it with dtype=torch.float32 or torch.bfloat16, or move it to a GPU"
+            )
+
     def freeze_feature_encoder(self) -> None:
         """The convolutions on the waveform do not learn."""
         self.base_model.frontend.requires_grad_(False)
@@ -109,8 +146,7 @@ def lengths_of(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
             f"attention_mask must have the shape of input_values, {tuple(input_values.shape)}, "
             f"got {tuple(attention_mask.shape)}"
         )
-    lengths = attention_mask.ne(0).sum(1).cpu()
-    last = attention_mask.ne(0).cpu() * torch.arange(1, attention_mask.shape[1] + 1)  # (B, N)
-    if not torch.equal(last.amax(1), lengths):
+    is_audio = attention_mask.ne(0)  # (B, N)
+    if (is_audio[:, 1:] & ~is_audio[:, :-1]).any():
         raise ValueError("attention_mask must be 1 on audio, then 0: padding belongs on the right")
-    return lengths
+    return is_audio.sum(1).cpu()

@@ -73,7 +73,7 @@ def save_cell(
         part = folder_of_part / out.name
         with quiet():
             model.save_pretrained(part)
-            processor_of(folder, part).save_pretrained(part)
+            processor_of(folder).save_pretrained(part)
         write_text(part / "README.md", cell_card(out.name, folder, saved, model, licence, command))
         compare(part, recogniser)
         replace_folder(part, out)
@@ -121,15 +121,13 @@ def merge_lora(network: nn.Module) -> None:
             setattr(network.get_submodule(parent), last, layer.get_base_layer())
 
 
-def processor_of(cell_folder: Path, part: Path) -> XeusProcessor:
-    """Extractor and tokenizer; the extractor is written alone, too, for ``pipeline``."""
-    extractor = XeusFeatureExtractor()
-    extractor.save_pretrained(part)
+def processor_of(cell_folder: Path) -> XeusProcessor:
+    """Extractor and tokenizer."""
     pieces = cell_folder / "vocabulary.model"
     tokenizer = XeusTokenizer(
         str(cell_folder / "vocabulary.txt"), str(pieces) if pieces.is_file() else None
     )
-    return XeusProcessor(extractor, tokenizer)
+    return XeusProcessor(XeusFeatureExtractor(), tokenizer)
 
 
 @torch.inference_mode()

@@ -57,7 +57,10 @@ def check_folder(path: Path) -> CheckedFolder:
         DataError: a damaged JSON file.
     """
     if not (path / "config.json").is_file():
-        raise ConfigError(f"{path} holds no config.json: name a folder of stage 9 or of a cell")
+        raise ConfigError(
+            f"{path} holds no config.json: name a folder of stage 9, of export_cell, or one that "
+            "model.save_pretrained or Trainer.save_model wrote"
+        )
     config = read_json(path / "config.json")
     [kind] = config.get("architectures") or [None]
     if config.get("model_type") != MODEL_TYPE or kind not in MODELS:
@@ -65,7 +68,7 @@ def check_folder(path: Path) -> CheckedFolder:
     needed = NEEDED + (OF_CTC if kind == "XeusForCTC" else ())
     missing = [name for name in needed if not (path / name).is_file()]
     if missing:
-        raise ConfigError(f"{path} holds no {', '.join(missing)}: export it again")
+        raise ConfigError(f"{path} holds no {', '.join(missing)}: {how_to_make(missing, kind)}")
     licence = licence_of(path / "README.md")
     speech = 0.1 * torch.randn(1, SAMPLE_RATE_HZ, generator=torch.Generator().manual_seed(1))
     with quiet():
@@ -81,6 +84,26 @@ def check_folder(path: Path) -> CheckedFolder:
         path=path, kind=kind, licence=licence, files=files,
         left_out=[file for file in inside if file not in files],
     )  # fmt: skip
+
+
+def how_to_make(missing: list[str], kind: str) -> str:
+    """What writes the files that are missing."""
+    steps = []
+    if HUGGING_FACE in missing:
+        steps.append("model.save_pretrained(FOLDER) writes the weights")
+    if set(missing) - {HUGGING_FACE, "README.md"}:
+        steps.append(
+            "processor.save_pretrained(FOLDER) writes what is heard and said with, and so does "
+            "Trainer(processing_class=processor)"
+            if kind == "XeusForCTC"
+            else "XeusFeatureExtractor().save_pretrained(FOLDER) writes how audio comes in"
+        )
+    if "README.md" in missing:
+        steps.append(
+            "stage 9 and export_cell write README.md, or you do: its first lines are ---, "
+            "license: NAME and ---"
+        )
+    return "; ".join(steps)
 
 
 def licence_of(card: Path) -> str:

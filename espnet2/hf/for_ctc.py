@@ -86,7 +86,9 @@ class XeusForCTC(XeusPreTrainedModel):
 
         Raises:
             ValueError: a malformed batch.
+            ConfigError: float16 on a CPU.
         """
+        self.refuse_slow_type()
         speech, samples = self.batch(input_values, attention_mask)
         layers, counts = self.listen(speech, samples, use_mask)
         uniforms = None
@@ -117,11 +119,11 @@ class XeusForCTC(XeusPreTrainedModel):
         if attention_mask is not None:
             input_values = input_values.masked_fill(attention_mask == 0, 0.0)
         shortfall = max(0, RECEPTIVE_SAMPLES - input_values.shape[1])
-        speech = F.pad(at_least_float32(input_values), (0, shortfall))
+        speech = F.pad(input_values, (0, shortfall))
         lengths = lengths.clamp(min=RECEPTIVE_SAMPLES)
         samples = check_batch(speech, lengths, RECEPTIVE_SAMPLES, self.device)
         width = num_frames(max(samples)) * HOP_SAMPLES + RECEPTIVE_SAMPLES - 1
-        return F.pad(speech, (0, width - speech.shape[1])), samples
+        return F.pad(at_least_float32(speech), (0, width - speech.shape[1])), samples
 
     def listen(
         self, speech: Tensor, samples: list[int], use_mask: bool

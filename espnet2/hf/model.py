@@ -29,6 +29,7 @@ class XeusModel(XeusPreTrainedModel):
         # Its parts are this model's own; it is no child itself, for the file's names have no
         # prefix, and so that one tensor has one name.
         self.__dict__["network"] = SSLNetwork(self.take_parts())
+        self.choose_kernels()
         self.post_init()
 
     def own_parts(self) -> ESPnetSSLModel:
@@ -56,7 +57,9 @@ class XeusModel(XeusPreTrainedModel):
 
         Raises:
             ValueError: a malformed batch.
+            ConfigError: float16 on a CPU.
         """
+        self.refuse_slow_type()
         samples = lengths_of(input_values, attention_mask)
         window = self.frontend.receptive_samples
         lengths = check_batch(input_values, samples, window, self.device)
@@ -69,6 +72,13 @@ class XeusModel(XeusPreTrainedModel):
         states = tuple(layers) if output_hidden_states else None
         output = BaseModelOutput(last_hidden_state=last, hidden_states=states)
         return output if self.answers_by_name(return_dict) else output.to_tuple()
+
+    def choose_kernels(self) -> None:
+        """Forbid flash attention where attn_implementation or the encoder's own key does."""
+        is_eager = self.config._attn_implementation == "eager"
+        is_forbidden = is_eager or self.config.ssl_config().encoder.use_flash_attn is False
+        for layer in self.encoder.encoders:
+            layer.use_flash_attn = False if is_forbidden else None  # None: torch chooses
 
     def mask_uniforms(self, lengths: list[int]) -> Tensor:
         """(B, K) numbers in [0, 1) for the masker, of torch's generator."""

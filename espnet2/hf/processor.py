@@ -17,6 +17,11 @@ class XeusProcessor(ProcessorMixin):
     def __init__(self, feature_extractor: XeusFeatureExtractor, tokenizer: XeusTokenizer) -> None:
         super().__init__(feature_extractor, tokenizer)
 
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:
+        """As of any processor; the extractor is written alone, too, where others look for it."""
+        self.feature_extractor.save_pretrained(save_directory)
+        return super().save_pretrained(save_directory, **kwargs)
+
     def __call__(self, audio: Any = None, text: Any = None, **kwargs: Any) -> BatchFeature:
         """``input_values`` and ``attention_mask`` of audio; ``labels`` of text beside it.
 

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
-    AutoFeatureExtractor,
     AutoModel,
     AutoModelForCTC,
     AutoProcessor,
@@ -185,6 +184,11 @@ BAD_BATCHES = [
     ((torch.zeros(1, 800), torch.ones(1, 801)), r"attention_mask must have the shape .*\(1, 801\)"),
     ((torch.zeros(1, 800), torch.arange(800)[None] > 9), "padding belongs on the right"),
     ((torch.zeros(1, 300), None), "utterance 0 has 300 samples; at least 400 make one frame"),
+    ((torch.zeros(1, 0), torch.zeros(1, 0)), "utterance 0 has 0 samples; at least 400 make one"),
+    (
+        (torch.zeros(1, 800, dtype=torch.int16), None),
+        "floating point .* divide 16-bit audio by 32768",
+    ),
     ((torch.full((1, 800), torch.nan), None), "utterance 0: sample 0 is NaN"),
 ]
 
@@ -228,13 +232,39 @@ def test_without_transformers_the_package_says_what_to_install(monkeypatch):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def test_the_extractor_pads_leaves_the_audio_alone_and_refuses_other_rates(folder):
-    extractor = AutoFeatureExtractor.from_pretrained(folder)
-    assert isinstance(extractor, espnet2.hf.XeusFeatureExtractor)
-    speech, _ = batch()
-    found = extractor([speech[0].numpy(), speech[1, :9000].numpy()], return_tensors="pt")
-    assert torch.equal(found["input_values"][0], speech[0])
-    assert found["attention_mask"].sum(1).tolist() == [16000, 9000]
-    assert not found["input_values"][1, 9000:].any()
-    with pytest.raises(ValueError, match="16000 and not 8000"):
-        extractor(speech[0].numpy(), sampling_rate=8000)
+def test_attention_is_of_torch_and_eager_forbids_flash(folder):
+    model = AutoModel.from_pretrained(folder)
+    layers = model.encoder.encoders
+
+    def switches():
+        return {layer.attn.use_flash_attn for layer in layers}
+
+    assert (model.config._attn_implementation, switches()) == ("sdpa", {None})
+    speech, mask = batch()
+    with torch.no_grad():
+        wanted = model(speech, mask).last_hidden_state[0]
+        for name, switch in (("eager", False), ("sdpa", None)):
+            model.set_attn_implementation(name)
+            assert switches() == {switch}
+            found = model(speech, mask).last_hidden_state[0]
+            torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    for cls, more in ((AutoModel, {}), (AutoModelForCTC, {"vocab_size": 9})):
+        model = cls.from_pretrained(folder, attn_implementation="eager", **more)
+        layers = model.base_model.encoder.encoders
+        assert (model.config._attn_implementation, switches()) == ("eager", {False})
+        with pytest.raises(ConfigError, match="'flash_attention_2' is none of XEUS, .* sdpa lets"):
+            cls.from_pretrained(folder, attn_implementation="flash_attention_2", **more)
+    config = read_json(folder / "config.json")
+    config["encoder_conf"]["use_flash_attn"] = False
+    write_json(folder / "config.json", config)
+    layers = AutoModel.from_pretrained(folder).encoder.encoders
+    assert switches() == {False}
+
+
+@pytest.mark.parametrize(("cls", "more"), [(AutoModel, {}), (AutoModelForCTC, {"vocab_size": 9})])
+def test_float16_on_a_cpu_is_refused_with_what_is_fast(folder, cls, more):
+    model = cls.from_pretrained(folder, dtype=torch.float16, **more)
+    message = r"load it with dtype=torch.float32 or torch.bfloat16, or move it to a GPU$"
+    with pytest.raises(ConfigError, match=message):
+        model(*batch())
+    assert model.float()(*batch())[0].isfinite().any()

@@ -10,6 +10,7 @@ from transformers import (
     pipeline,
 )
 
+from espnet2.bin import push_to_hub
 from espnet2.hf.cell_folder import save_cell
 from espnet2.utils.errors import ConfigError
 
@@ -64,6 +65,32 @@ def test_a_trainer_learns_measures_and_saves_what_a_pipeline_opens(exported, wav
     heard = [recognise(wave)["text"] for wave in waves]
     assert heard == processor.batch_decode(best)
     assert any(heard)
+
+
+def test_a_saved_trainer_lacks_its_card_alone_and_without_a_processor_is_told_of_it(
+    exported, tmp_path
+):
+    pytest.importorskip("accelerate", reason="Trainer needs it; peft brings it")
+    model = AutoModelForCTC.from_pretrained(exported)
+    processor = AutoProcessor.from_pretrained(exported)
+    arguments = TrainingArguments(str(tmp_path / "out"), use_cpu=True, report_to=[])
+    for name, given in (("whole", processor), ("bare", None)):
+        Trainer(model, arguments, processing_class=given).save_model(str(tmp_path / name))
+
+    def push(name):
+        push_to_hub.main([str(tmp_path / name), "--repo", "owner/name", "--dry_run"])
+
+    with pytest.raises(ConfigError, match="/whole holds no README.md: stage 9 and export_cell"):
+        push("whole")
+    (tmp_path / "whole/README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    push("whole")
+    files = "README.md, preprocessor_config.json, processor_config.json, tokenizer_config.json"
+    said = (
+        rf"/bare holds no {files}, vocabulary.txt: processor.save_pretrained\(FOLDER\) writes what "
+        r"is heard and said with, and so does Trainer\(processing_class=processor\); stage 9 and"
+    )
+    with pytest.raises(ConfigError, match=said):
+        push("bare")
 
 
 def test_keys_of_other_models_are_refused_with_those_that_there_are(exported):

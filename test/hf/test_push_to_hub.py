@@ -148,7 +148,7 @@ def test_a_folder_that_is_not_whole_is_refused(folder):
     with pytest.raises(ConfigError, match="does not say under which licence the weights are"):
         push_to_hub.main(arguments)
     card.unlink()
-    with pytest.raises(ConfigError, match=r"holds no README.md: export it again"):
+    with pytest.raises(ConfigError, match=r"holds no README.md: stage 9 and export_cell write R"):
         push_to_hub.main(arguments)
     card.write_text("---\nlicense: mit\n---\n")
     state = load_file(weights)
@@ -166,6 +166,14 @@ def test_a_folder_that_is_not_whole_is_refused(folder):
     write_json(folder / "config.json", config | {"model_type": "hubert"})
     with pytest.raises(ConfigError, match="is of no model of espnet2.hf"):
         push_to_hub.main(arguments)
+    write_json(folder / "config.json", config)
+    (folder / "preprocessor_config.json").unlink()
+    weights.unlink()
+    with pytest.raises(ConfigError, match=r"model.safetensors, preprocessor_config.json: model.sav"
+                       r".*; XeusFeatureExtractor\(\).save_pretrained\(FOLDER\)"):  # fmt: skip
+        push_to_hub.main(arguments)
     (folder / "config.json").unlink()
-    with pytest.raises(ConfigError, match="name a folder of stage 9 or of a cell"):
+    with pytest.raises(
+        ConfigError, match="name a folder of stage 9, of export_cell, or one that mo"
+    ):
         push_to_hub.main(arguments)
