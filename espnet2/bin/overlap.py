@@ -16,8 +16,7 @@ from pathlib import Path
 
 from espnet2.data.config import FormatConfig
 from espnet2.data.index import index_json
-from espnet2.data.kaldi import audio_listing
-from espnet2.data.kaldi.tables import entries
+from espnet2.data.kaldi import audio_listing, audio_tables, count_utterances
 from espnet2.data.superb import SuperbDataConfig
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_section, to_dict
@@ -26,7 +25,6 @@ from espnet2.utils.files import sha256_file
 from espnet2.utils.units import Unit, run_units
 
 UTTERANCES_A_UNIT = 4096
-TABLES = ("wav.scp", "segments", "utt2corpus", "utt2lang")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +55,7 @@ def find_sets(data: Path, splits: tuple[str, ...]) -> dict[str, Path]:
     found, seen = {}, set()
     for split in splits:
         for wav in sorted(data.glob(f"*/{split}/wav.scp")):
-            content = tuple(map(sha256_file, there(wav.parent, TABLES[:2])))
+            content = tuple(map(sha256_file, audio_tables(wav.parent)))
             if content not in seen:
                 found[f"{wav.parent.parent.name}/{split}"] = wav.parent
             seen.add(content)
@@ -66,17 +64,12 @@ def find_sets(data: Path, splits: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
-def there(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    """The tables of a set that it has."""
-    return [path for name in names if (path := folder / name).is_file()]
-
-
 def part_units(name: str, folder: Path, config: FormatConfig, args: Namespace) -> Iterator[Unit]:
     """The units that hash a set."""
-    wav = folder / "wav.scp"
-    count, audio = sum(1 for _ in entries(wav)), audio_listing(folder)
+    count, audio = count_utterances(folder), audio_listing(folder)
     trim = {key: value for key, value in to_dict(config).items() if key.startswith("trim_")}
-    files = there(folder, TABLES)
+    names = [folder / name for name in ("utt2corpus", "utt2lang")]
+    files = [*audio_tables(folder), *(path for path in names if path.is_file())]
     for number, first in enumerate(range(0, count, UTTERANCES_A_UNIT)):
         last = min(first + UTTERANCES_A_UNIT, count)
         stem = f"{name.replace('/', '_')}_{number:03d}"

@@ -23,8 +23,7 @@ from pathlib import Path
 
 from espnet2.data.banks.folders import audio_files, files_digest
 from espnet2.data.config import BankConfig
-from espnet2.data.kaldi import audio_listing
-from espnet2.data.kaldi.tables import entries
+from espnet2.data.kaldi import audio_listing, audio_tables, count_utterances
 from espnet2.data.phones import TEXT_PHONES
 from espnet2.data.superb import CorruptConfig
 from espnet2.data.superb_units import combine_unit, part_units
@@ -103,7 +102,7 @@ def banks_unit(name: str, talkers: Path, config: CorruptConfig, args: Namespace)
         entry="espnet2.data.corrupt:write_banks",
         kwargs={"talkers": talkers, "config": to_dict(config), "out": out},
         marker=out / ".banks.done",
-        inputs=[talkers / "wav.scp"],
+        inputs=audio_tables(talkers),
         options={"config": to_dict(config), "files": files, "audio": audio_listing(talkers)},
         outputs=[out / "noise/bank.json", out / "rirs/bank.json"],
     )
@@ -112,7 +111,7 @@ def banks_unit(name: str, talkers: Path, config: CorruptConfig, args: Namespace)
 def noisy_units(name: str, track: str, config: CorruptConfig, args: Namespace) -> Iterator[Unit]:
     """The units that write the audio of a corrupted test."""
     data, banks = args.out / track / "test", args.out / "banks" / name
-    count, audio = sum(1 for _ in entries(data / "wav.scp")), audio_listing(data)
+    count, audio = count_utterances(data), audio_listing(data)
     for number, first in enumerate(range(0, count, UTTERANCES_A_UNIT)):
         span = {"first": first, "last": min(first + UTTERANCES_A_UNIT, count)}
         ark = args.out / track / name / "audio" / f"{number:03d}.ark"
@@ -121,7 +120,7 @@ def noisy_units(name: str, track: str, config: CorruptConfig, args: Namespace) -
             entry="espnet2.data.corrupt:corrupt_part",
             kwargs={"data": data, **span, "config": to_dict(config), "banks": banks, "out": ark},
             marker=ark.with_name(f".{ark.stem}.done"),
-            inputs=[data / "wav.scp", banks / "noise/bank.json", banks / "rirs/bank.json"],
+            inputs=[*audio_tables(data), banks / "noise/bank.json", banks / "rirs/bank.json"],
             options={**span, "config": to_dict(config), "audio": audio},
             outputs=[ark, ark.with_suffix(".tsv"), ark.with_suffix(".dropped.tsv")],
         )
@@ -137,7 +136,8 @@ def join_unit(name: str, track: str, parts: list[Unit], args: Namespace) -> Unit
                 "out": out},
         marker=out / ".test.done",
         inputs=[
-            *(data / table for table in TABLES), *(unit.outputs[1] for unit in parts),
+            *audio_tables(data), *(data / table for table in TABLES[1:]),
+            *(unit.outputs[1] for unit in parts),
             *([data / TEXT_PHONES] if (data / TEXT_PHONES).is_file() else []),
             banks / "noise/bank.json", banks / "rirs/bank.json",
         ],

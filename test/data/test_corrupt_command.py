@@ -76,6 +76,48 @@ def test_the_command_makes_the_tests_it_is_given_and_redoes_what_changed(tmp_pat
     assert [np.array_equal(before[u], after[u]) for u in sorted(before)] == [True, False, True]
 
 
+def segments_of_a_show(root):
+    """Kaldi directories whose utterances are stretches of one recording each."""
+    for number, split in enumerate(("train", "dev", "test")):
+        folder, ids = root / split, [f"{split}_{i}" for i in range(3)]
+        folder.mkdir(parents=True)
+        sound = np.concatenate([talk(10 * number + i) for i in range(3)])
+        soundfile.write(folder / "show.wav", sound, 16000, "PCM_16")
+        (folder / "wav.scp").write_text(f"{split}_show {folder}/show.wav\n")
+        for name, lines in {
+            "text": [f"{utt} un mot" for utt in ids],
+            "utt2lang": [f"{utt} fra" for utt in ids],
+            "segments": [
+                f"{utt} {split}_show {0.5 * i} {0.5 * i + 0.4}" for i, utt in enumerate(ids)
+            ],
+        }.items():
+            (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    return root
+
+
+def test_every_stretch_of_a_recording_is_corrupted_and_made_anew_where_it_changes(tmp_path):
+    root = segments_of_a_show(tmp_path / "tree")
+    banks = {"num_coloured": 2, "num_babble": 0, "noise_s": 0.5, "num_rirs": 1,
+             "t60_s": [0.15, 0.2]}  # fmt: skip
+    conf, words = tmp_path / "conf.yaml", []
+    recipe = {
+        "encoders": {"fbank": {"kind": "fbank"}}, "training": {"max_steps": 1}, "tracks": ["full"],
+        "data": {"kind": "kaldi"}, "corrupted": {"noisy": {"banks": banks}},
+    }  # fmt: skip
+    conf.write_text(json.dumps({"finetune": recipe}))
+    words = ["--conf", str(conf), "--root", str(root), "--out", str(tmp_path / "dump")]
+    words += ["--log_dir", str(tmp_path / "log")]
+    assert superb_data.main(words) == 0
+    before = audio_of(tmp_path / "dump/full/noisy")
+    assert sorted(before) == ["test_0", "test_1", "test_2"]
+    assert {len(samples) for samples in before.values()} == {6400}  # 0.4 s each, none the show
+    table = root / "test/segments"
+    table.write_text(table.read_text().replace("show 0.5 0.9", "show 0.6 1.0"))
+    assert superb_data.main(words) == 0
+    after = audio_of(tmp_path / "dump/full/noisy")
+    assert [np.array_equal(before[u], after[u]) for u in sorted(before)] == [True, False, True]
+
+
 @pytest.mark.parametrize("inside", ["", "heard/here"])
 def test_recordings_that_training_hears_are_refused(tmp_path, inside):
     given = {"noise_dirs": [str(tmp_path / "musan")]}

@@ -132,11 +132,13 @@ def test_further_tests_and_other_parts_of_the_same_recordings_are_sets_of_their_
     first = [*options, "--dump", str(tmp_path / "dump"), "--data", str(tmp_path / "data")]
     assert format_data.main(first) == combine_data.main(first) == 0
     whole = np.concatenate([speech(ord("a")), speech(ord("b"))])
-    for split, times in (("dev", "0 1"), ("test", "1 2")):
+    stretches = {"dev": ["0 1"], "test": ["0.2 0.8", "1 2"]}
+    for split, times in stretches.items():
         folder = tmp_path / "superb/full" / split
         write_data(folder, {"show": whole})
-        (folder / "segments").write_text(f"{split}1 show {times}\n")
-        (folder / "utt2lang").write_text(f"{split}1 eng\n")
+        lines = [f"{split}{n} show {time}\n" for n, time in enumerate(times, start=1)]
+        (folder / "segments").write_text("".join(lines))
+        (folder / "utt2lang").write_text("".join(f"{line.split()[0]} eng\n" for line in lines))
         (folder / "wav.scp").write_text(f"show {tmp_path}/superb/full/dev/wav/show.wav\n")
         for table in ("utt2spk", "spk2utt"):
             (folder / table).unlink()
@@ -145,7 +147,7 @@ def test_further_tests_and_other_parts_of_the_same_recordings_are_sets_of_their_
     found = {
         row["utt_id"]: row["pretraining_utt_id"] for row in read_rows(tmp_path / "overlap.tsv")
     }
-    assert found == {"dev1": "a1", "test1": "b1", "t": "c1"}
+    assert found == {"dev1": "a1", "test2": "b1", "t": "c1"}
     segments = tmp_path / "superb/full/dev/segments"
     segments.write_text("dev1 show 0.1 1\n")
     assert find(tmp_path, options) == 0

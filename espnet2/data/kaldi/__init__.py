@@ -20,8 +20,8 @@ from espnet2.utils.errors import DataError
 MAX_SHOWN_PROBLEMS = 20
 
 __all__ = [
-    "Utterance", "audio_listing", "check_kaldi", "iter_kaldi", "read_kaldi", "shown",
-    "write_kaldi", "write_table",
+    "Utterance", "audio_listing", "audio_tables", "check_kaldi", "count_utterances", "iter_kaldi",
+    "read_kaldi", "shown", "write_kaldi", "write_table",
 ]  # fmt: skip
 
 
@@ -41,6 +41,16 @@ def shown(problems: list[str]) -> str:
     more = len(problems) - MAX_SHOWN_PROBLEMS
     lines = problems[:MAX_SHOWN_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
     return "\n  ".join(lines)
+
+
+def audio_tables(folder: Path) -> list[Path]:
+    """The tables that say what is heard: wav.scp, and segments of it where there are any."""
+    return [path for name in ("wav.scp", "segments") if (path := Path(folder) / name).is_file()]
+
+
+def count_utterances(folder: Path) -> int:
+    """How many utterances a directory has: a line each, of segments or else of wav.scp."""
+    return sum(1 for _ in entries(audio_tables(folder)[-1]))
 
 
 def audio_listing(folder: Path) -> str:
