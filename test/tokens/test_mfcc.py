@@ -1,3 +1,4 @@
+import kaldi_native_fbank as kaldi
 import numpy as np
 import pytest
 import torch
@@ -36,18 +37,28 @@ def test_frame_t_sees_the_samples_that_frame_t_of_the_cnn_sees():
     assert differs.tolist() == [20, 21]
 
 
-def test_cepstra_and_slopes_are_kaldis():
-    kaldi = pytest.importorskip("kaldi_native_fbank")
+def kaldis_cepstra(wave):
+    """Kaldi's own (F, 13) of a wave in ±1."""
     options = kaldi.MfccOptions()
     options.frame_opts.dither = 0.0
     options.use_energy = False
-    wave = signal(24000)
     online = kaldi.OnlineMfcc(options)
     online.accept_waveform(16000, (wave * 32768).tolist())
     online.input_finished()
-    first = np.stack([online.get_frame(i) for i in range(online.num_frames_ready)])
-    np.testing.assert_allclose(cepstra(wave), first, atol=5e-3)
-    every = kaldi.compute_deltas(kaldi.DeltaOptions(), first)
+    return np.stack([online.get_frame(i) for i in range(online.num_frames_ready)])
+
+
+def test_cepstra_are_kaldis():
+    wave = signal(24000)
+    np.testing.assert_allclose(cepstra(wave), kaldis_cepstra(wave), atol=5e-3)
+
+
+@pytest.mark.skipif(
+    not hasattr(kaldi, "compute_deltas"), reason="kaldi-native-fbank has deltas since 1.23"
+)
+def test_slopes_are_kaldis():
+    wave = signal(24000)
+    every = kaldi.compute_deltas(kaldi.DeltaOptions(), kaldis_cepstra(wave))
     ours = MfccTeacher(MfccConfig(normalise="none")).utterance(wave)
     np.testing.assert_allclose(ours, every[::2], atol=5e-3)
 

@@ -1,5 +1,6 @@
 """Stage 9 as a whole: every form of the averaged model loads again, and export.json lists it."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -96,6 +97,7 @@ def test_the_hugging_face_configuration_is_the_whole_model_with_every_default(ex
 
 def test_hugging_faces_own_tools_read_the_folder(exported):
     transformers = pytest.importorskip("transformers")
+    importlib.import_module("espnet2.hf")  # tells transformers of XeusFeatureExtractor
     extractor = transformers.AutoFeatureExtractor.from_pretrained(exported / "hf")
     audio = np.array([0.5, -0.25, 0.125], np.float32)
     values = extractor(audio, sampling_rate=16000)["input_values"][0]
