@@ -56,7 +56,8 @@ def test_the_help_of_a_recipe_has_its_own_defaults():
         (["--stagee", "2"], "unknown option --stagee; did you mean --stage?"),
         (["--nj=two"], "--nj takes a whole number, got 'two'"),
         (["--nj", "0"], "--nj must be at least 1"),
-        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--seeds", "0"], "--seeds takes a whole number from 1 on, got '0'"),
+        (["--seeds", "three"], "--seeds takes a whole number from 1 on, got 'three'"),
         (["--stage", "99"], "--stage 99: stages are 1 to 13"),
         (["--stage", "0"], "--stage 0: stages are 1 to 13"),
         (["--stop_stage", "0"], "--stop_stage 0 is before --stage 1"),
@@ -87,9 +88,15 @@ def test_dry_run_prints_every_command_and_does_nothing(tmp_path):
     assert len(modules) == 15  # the label step runs for two sets, stage 10 has two steps
     assert str(tmp_path / "my data" / "dumpdir") in commands[3]
     score = commands[modules.index("espnet2.bin.score") - len(modules)]
-    assert score[score.index("--seeds") + 1] == "1"  # as stage 11
+    assert "--seeds" not in score  # those of the YAML
     assert all(value(words, "--nj") == "3" for words in commands if words[1] == "-m")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_are_those_of_the_yaml_unless_given():
+    for given, said in (([], []), (["--seeds", "3"], ["3"])):
+        result = drive("--dry_run", "--stage", "11", "--stop_stage", "12", *given)
+        assert re.findall(r"--seeds (\S+)", result.stdout) == said * 2
 
 
 def test_stage_and_stop_stage_choose_the_part():

@@ -70,7 +70,7 @@ def checked(row: SuperbRow, longest_s: float | None) -> SuperbRow | Dropped:
     if not source_file(row.wav).is_file():
         return drop("wav missing", row.wav)
     try:
-        seconds = row.duration_s or seconds_of(row.wav)
+        seconds = row.duration_s or seconds_of(row.wav) - row.start_s
     except (DataError, OSError) as error:
         return drop("wav unreadable", str(error))
     if seconds <= 0:

@@ -1,6 +1,7 @@
 """Stage 10 on Kaldi directories of one's own."""
 
 import pytest
+import soundfile
 from stage_10 import reasons, stage_10
 
 from espnet2.data.corpora.superb_tiny_others import write_tiny_kaldi
@@ -53,6 +54,17 @@ def test_segments_corpora_and_reserved_languages_of_directories_are_kept(directo
     assert check_kaldi(out / "full/dev", audio=True) == []
     assert read_json(out / "languages.json") == {"normal": [], "few_shot": ["eng"]}
     assert (out / "full/dev/utt2corpus").read_text() == "dev_a radio\n"
+
+
+def test_a_stretch_to_the_end_of_a_recording_is_as_long_as_what_is_left(directories, tmp_path):
+    wav = directories / "wav/own_eng_test_000000.wav"
+    (tmp_path / "wav.scp").write_text(f"rec {wav}\n")
+    (tmp_path / "segments").write_text("a rec 0.25 -1\n")
+    (tmp_path / "text").write_text("a word\n")
+    (tmp_path / "utt2lang").write_text("a eng\n")
+    [row], dropped = split_rows(tmp_path, "test", SuperbDataConfig(kind="kaldi"))
+    assert row.duration_s == soundfile.info(wav).duration - 0.25
+    assert dropped == []
 
 
 def test_a_reserved_language_that_is_in_no_list_is_refused(directories, tmp_path, capfd):

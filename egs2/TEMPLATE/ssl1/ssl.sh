@@ -27,7 +27,7 @@
 #   --conf FILE         recipe YAML
 #   --set S.KEY=VALUE   override one value of the YAML; may be given again
 #   --cluster NAME      local (default), slurm, or another YAML in conf/cluster or its path
-#   --seeds N           seeds of the probe in stages 11 and 12 (default 1)
+#   --seeds N           seeds 1 to N of the probe in stages 11 and 12 (default: finetune.seeds, or 1 alone)
 #   --ssl_tag TAG       names exp/ssl_<tag>, exp/tokens/<tag> and the labels (default: the YAML's name)
 #   --corpora FILE      what stage 1 prepares (default local/corpora.yaml)
 #   --only NAMES        only these corpora of it, in stages 1 to 3: --only "mls fleurs"
@@ -44,13 +44,13 @@
 # shellcheck source=../../../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../../utils/recipe.sh"
 
-conf='' cluster=local seeds=1 ngpu=0 ssl_tag='' only='' encoders='' recipe_dir=.
+conf='' cluster=local seeds='' ngpu=0 ssl_tag='' only='' encoders='' recipe_dir=.
 nj=$(nproc)
 corpora=local/corpora.yaml data=downloads/ml_superb export=''
 downloads=downloads datadir=data dumpdir=dump expdir=exp
 options+=(nj ngpu conf cluster seeds ssl_tag corpora only data export encoders downloads datadir
   dumpdir expdir recipe_dir)
-numbers+=(nj ngpu seeds)
+numbers+=(nj ngpu)
 find_batch=false price=false
 flags+=(find_batch price)
 stages=(data format combine kmeans label augment plan pretrain export superb_data finetune score
@@ -61,7 +61,8 @@ if [[ ${find_batch} == true || ${price} == true ]]; then
   stop_stage=8 # there is no model yet
 fi
 ((nj > 0)) || usage_error "--nj must be at least 1"
-((seeds > 0)) || usage_error "--seeds must be at least 1"
+[[ ${seeds} =~ ^([1-9][0-9]*)?$ ]] ||
+  usage_error "--seeds takes a whole number from 1 on, got '${seeds}'"
 if [[ ${cluster} != local && ! -f ${repository}/conf/cluster/${cluster}.yaml ]]; then
   [[ -f ${cluster} ]] ||
     usage_error "--cluster must be local, a name in conf/cluster or a YAML file, got '${cluster}'"
@@ -81,6 +82,8 @@ ranks=$((ngpu > 0 ? ngpu : (nj < 2 ? 1 : 2)))
 read -ra names <<< "${only//,/ }"
 corpus_dirs=("${names[@]/#/${datadir}/}") # data/mls data/fleurs
 ((${#names[@]} > 0)) || corpus_dirs=("${datadir}") # all that are there
+probe_seeds=()
+if [[ -n ${seeds} ]]; then probe_seeds=(--seeds "${seeds}"); fi
 read -ra names <<< "${encoders//,/ }"
 if ((${#names[@]} > 0)); then
   settings+=(--set "finetune.only_encoders=[$(IFS=,; echo "${names[*]}")]")
@@ -169,11 +172,11 @@ stage_superb_data() {
 }
 stage_finetune() {
   step_of_cells finetune --data "${dumpdir}/superb" --export "${export:-${ssl}/export}" \
-    --out "${expdir}/superb" --seeds "${seeds}"
+    --out "${expdir}/superb" "${probe_seeds[@]}"
 }
 stage_score() {
   step_of_cells score --data "${dumpdir}/superb" --cells "${expdir}/superb" \
-    --out "${expdir}/superb/scores.json" --seeds "${seeds}"
+    --out "${expdir}/superb/scores.json" "${probe_seeds[@]}"
 }
 stage_report() {
   step report --exp "${expdir}" --dump "${dumpdir}" --ssl "${ssl}" --out "${expdir}/report"
