@@ -64,7 +64,7 @@ setup(
             "xeus[report]",
             "faiss-cpu>=1.9",  # stage 4: k-means; never beside faiss of [gpu]
             "sentencepiece>=0.2",  # units: bpe
-            "tensorboard>=2.14",
+            "tensorboard>=2.18",  # those before ask NumPy 2 for names it dropped
             "submitit>=1.5",  # --cluster slurm
             "espeakng-loader>=0.2.4,<0.3",  # synthetic voices of the mini corpus
             "unicode-rbnf>=2",  # number words, where there are no phrases to read

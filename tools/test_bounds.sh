@@ -5,15 +5,16 @@
 #
 #   lowest            every range of setup.py at its lower end (extras gpu, s3prl, wandb left out)
 #   highest           what the package index has today within the ranges
-#   --torch VERSION   that PyTorch (default: 2.13.0, its CPU build where pip's index has one)
+#   --torch VERSION   another PyTorch than that end's; its CPU build where pip's index has one
 #
-# It makes tools/venv-lowest or tools/venv-highest anew (1.7 GB, several minutes) and leaves it there;
-# remove it when you are done. PYTHON=/path/to/python3.12 chooses the interpreter; the lowest releases
-# have builds for 3.11 and 3.12 only. PYTEST_ARGS replace the folders that are tested.
+# It makes tools/venv-lowest or tools/venv-highest anew (1.7 GB, several minutes; 6 GB where PyTorch
+# comes with CUDA) and leaves it there; remove it when you are done. PYTHON=/path/to/python3.12
+# chooses the interpreter; the lowest releases have builds for 3.11 and 3.12 only. PYTEST_ARGS
+# replace the folders that are tested.
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
-torch=2.13.0 end=${1:-} tests=(test/nn test/ssl test/tasks test/asr test/data test/tokens test/utils)
+torch='' end=${1:-} tests=(test/{nn,ssl,tasks,hf,asr,data,tokens,utils})
 case ${end} in
   lowest | highest) shift ;;
   --help | -h) ;;
@@ -34,11 +35,11 @@ lines=${venv}/requirements.txt
 rm -rf "${venv}"
 "${PYTHON:-python3}" -m venv "${venv}"
 "${venv}/bin/python3" tools/requirement_lines.py "${end}" > "${lines}"
+[[ -z ${torch} ]] || sed -i "s/^torch\b.*/torch==${torch}/" "${lines}"
 
 pip_install() { "${venv}/bin/python3" -m pip install --quiet --disable-pip-version-check "$@"; }
 log "installing into ${venv}"
-pip_install "torch==${torch}+cpu" 2> /dev/null || pip_install "torch==${torch}"
-pip_install "torch==${torch}" --requirement "${lines}" ||
+pip_install --requirement "${lines}" || # of equal versions pip takes the one with +cpu
   fail "pip cannot install these together; the lines are in ${lines#"${repository}"/}"
 pip_install --no-deps --editable .
 "${venv}/bin/python3" -m pip check || log "pip finds conflicts, see above"
