@@ -1,6 +1,6 @@
 """Measure speed and memory side by side, and keep the figures with commit and hardware.
 
-All but `gpu` need the reference in an environment of its own: tools/install.sh --with_espnet;
+All but `gpu` need PyPI's espnet in an environment of its own: tools/install.sh --with_espnet;
 `data` also needs lhotse. Tables go to stdout; in a checkout they are also added to
 egs2/BENCHMARKS.md.
 

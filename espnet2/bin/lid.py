@@ -1,4 +1,4 @@
-r"""Which language is spoken in recordings, by a cell that stage 11 trained.
+r"""Which language is spoken in recordings, by a recogniser (a cell) that stage 11 trained.
 
 Audio of any rate, format and number of channels is brought to 16 kHz mono. A recording longer than
 --max_s is cut at its quietest places, and its language is the one heard for most seconds. Writes a

@@ -1,9 +1,10 @@
 """Send a Hugging Face folder to the hub, after it was loaded and compared.
 
-DIR is what stage 9 writes as export/hf, or what export_cell makes of a finished cell. It is
-loaded as users load it: every weight in its place, the features those of SSLTask (of a recogniser:
-pipeline hears what the model says), a licence in README.md. What would be sent is listed with its
-size; whatever else lies in the folder stays. Log in once with 'hf auth login', or set HF_TOKEN.
+DIR is what stage 9 writes as export/hf, what export_cell makes of a finished cell, or what
+transformers' Trainer saved, with the processor and a README.md. It is loaded as users load it:
+every weight in its place, the features those of SSLTask (of a recogniser: pipeline hears what the
+model says), a licence in README.md. What would be sent is listed with its size; whatever else lies
+in the folder stays. Log in once with 'hf auth login', or set HF_TOKEN.
 
 examples:
   python3 -m espnet2.bin.push_to_hub exp/ssl_mini/export/hf --repo OWNER/NAME --dry_run

@@ -1,4 +1,4 @@
-r"""What is said in recordings, by a cell that stage 11 trained.
+r"""What is said in recordings, by a recogniser (a cell) that stage 11 trained.
 
 Audio of any rate, format and number of channels is brought to 16 kHz mono. A recording longer than
 --max_s is cut at its quietest places (0.3 s of least energy, in the middle half of what is cut);

@@ -20,8 +20,8 @@ from espnet2.utils.cli import command_parser, exit_status
 COMMANDS = {  # name: (module of espnet2.bin, what it does)
     "features": ("extract_features", "features of recordings, from any checkpoint of a XEUS"),
     "tokens": ("tokens", "cluster ids of recordings, as stage 5 labels them"),
-    "lid": ("lid", "the language of recordings, by a trained cell"),
-    "transcribe": ("transcribe", "the words of recordings, by a trained cell"),
+    "lid": ("lid", "the language of recordings, by a recogniser of stage 11"),
+    "transcribe": ("transcribe", "the words of recordings, by a recogniser of stage 11"),
     "inspect": ("inspect_checkpoint", "what a checkpoint holds, and whether it would load"),
     "bench": ("bench", "speed and memory, measured side by side"),
     "doctor": ("doctor", "what of this machine would get in the way"),

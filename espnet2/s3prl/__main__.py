@@ -1,4 +1,4 @@
-"""Run a program of s3prl's with xeus_local among its upstreams; the options are s3prl's.
+r"""Run a program of s3prl's with xeus_local among its upstreams; the options are s3prl's.
 
     python3 -m espnet2.s3prl PROBLEM ...         as s3prl-main: SuperbKS, SuperbSID, SuperbASR, ...
     python3 -m espnet2.s3prl run_downstream ...  as its run_downstream.py

@@ -10,6 +10,7 @@ import yaml
 from s3prl_export import HIDDEN, MODEL, NUM_BLOCKS, write_export
 
 import espnet2.s3prl
+from espnet2.s3prl import __main__
 from espnet2.s3prl.hub import register, xeus_local
 from espnet2.tasks.ssl import SSLTask
 from espnet2.utils.errors import CheckpointError, ConfigError
@@ -107,6 +108,15 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path):
         xeus_local(tmp_path / "nowhere")
     with pytest.raises(TypeError, match="layerdrop"):
         xeus_local(tmp_path, layerdrop=0.1)
+
+
+def test_the_help_of_its_programs_can_be_pasted(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["espnet2.s3prl", "--help"])
+    __main__.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "usage: python3 -m espnet2.s3prl PROBLEM|run_downstream ..."
+    assert max(map(len, lines)) <= 100
+    assert sum(line.endswith("\\") for line in lines) == 3
 
 
 @pytest.mark.parametrize("package", ["torchaudio", "s3prl"])

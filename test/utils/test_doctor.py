@@ -56,6 +56,7 @@ def test_lines_for_people_and_the_exit_status(monkeypatch, capsys):
     assert first == "ok    threads        2 cores"
     assert second == "warn  disk read      3 MB/s: use a local disk"
     assert rest[:2] == ["", "required:"]
+    assert [line for line in rest if line.endswith(":")][1:] == ["optional:", "programs:"]
     broken = Finding(subject="torch", level="fail", found="no CUDA", advice="install another")
     monkeypatch.setattr(doctor, "findings", lambda folder: iter([fine, broken]))
     assert doctor.main(["--json"]) == 1

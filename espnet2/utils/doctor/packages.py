@@ -21,7 +21,7 @@ def package_findings() -> Iterator[Finding]:
         yield judged("installation", f"{count} required packages, no other package espnet2")
     missing = [name for name in requirements.OPTIONAL if requirements.version(name) is None]
     found = f"{len(requirements.OPTIONAL) - len(missing)} of {len(requirements.OPTIONAL)} there"
-    advice = f"without {', '.join(missing)}" if missing else ""
+    advice = f"without {', '.join(missing)}; the table of packages says what for" if missing else ""
     yield judged("optional", found, advice=advice)
 
 
@@ -46,5 +46,5 @@ def table_lines() -> Iterator[str]:
     for row in table():
         if row["kind"] != kind:
             kind = row["kind"]
-            yield f"{kind}:"
+            yield "programs:" if kind == "program" else f"{kind}:"
         yield f"  {row['name']:20} {row['there']:24} {row['purpose']}"
