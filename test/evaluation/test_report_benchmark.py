@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from espnet2.bin.report import main, trained_here
+from espnet2.data.superb_languages import NORMAL_LANGUAGES, RESERVED_LANGUAGES
 from espnet2.evaluation.report.config import ReportConfig
 from espnet2.evaluation.report.inputs import read_commands, read_hours, read_inputs
 from espnet2.evaluation.report.languages import most_confused
@@ -18,6 +19,7 @@ from espnet2.evaluation.report.stage import write_report
 from espnet2.evaluation.report.superb import difference
 from espnet2.evaluation.report.svg import SERIES
 from espnet2.utils.errors import ConfigError, DataError
+from espnet2.utils.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,20 @@ def test_the_papers_table_holds_this_runs_row_and_the_difference(markdown, bench
     assert rows["xeus (this run)"][4] == f"**{accuracy:.1f}** ({accuracy - 87.3:.1f} better)"
     assert len(rows["model"]) == 9  # two scores and the seven columns
     assert re.fullmatch(r"\d+ † \(\d+ worse\)", rows["fbank (this run)"][0])
+
+
+def test_a_part_of_the_benchmark_says_that_it_is_one(benchmark_run, tmp_path):
+    shutil.copytree(benchmark_run.exp, tmp_path / "exp")
+    languages = [*(name for name in NORMAL_LANGUAGES if name != "org_jpn"), "qoj"]
+    said = {}
+    for few in (list(RESERVED_LANGUAGES), ["dan"]):
+        about = {"normal": languages, "few_shot": few}
+        write_json(tmp_path / "dump/superb/languages.json", about)
+        places = (tmp_path / "exp", tmp_path / "dump", tmp_path / "exp/ssl", tmp_path / "out")
+        write_report("seed: 1\n", *places, "x", ReportConfig(is_benchmark=True))
+        said[len(few)] = (tmp_path / "out/RESULTS.md").read_text(encoding="utf-8")
+    assert "Not the whole benchmark" not in said[20]
+    assert "Not the whole benchmark: 124 of its 143 languages were tested." in said[1]
 
 
 def test_a_score_without_all_seven_columns_is_marked_and_stands_last(markdown):

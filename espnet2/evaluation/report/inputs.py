@@ -52,6 +52,8 @@ class ReportInputs:
 
     stage_times: list[StageTime] = field(default_factory=list)
     languages: dict[str, list[str]] = field(default_factory=dict)
+    """normal, few_shot -> languages of the benchmark's data."""
+
     corpora: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder_hours: dict[str, dict[str, float]] = field(default_factory=dict)
     """Encoder -> language -> hours it was pre-trained on, for encoders where they are known."""

@@ -87,7 +87,7 @@ def report_sections(
     """
     rows, notes = inputs.scores["rows"], failed_notes(inputs.scores)
     commands = "\n".join([*config.commands, *inputs.commands, "", "# this page alone"])
-    paper = paper_section(superb, table_marks(notes, mono_marks(rows)))
+    paper = paper_section(superb, table_marks(notes, mono_marks(rows)), inputs.languages)
     sections = [
         *([paper] if config.is_benchmark else []),
         results_section(rows, notes, inputs.conditions),

@@ -1,8 +1,11 @@
 """Section about SUPERB_s: the paper's table with this run's rows in it and the differences."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
+from espnet2.data.superb import PRIVATE_CODES
+from espnet2.data.superb_languages import NORMAL_LANGUAGES, RESERVED_LANGUAGES
 from espnet2.evaluation.golden import METRICS, SETS
 from espnet2.evaluation.report.blocks import Block, Details, Section, Table, Text, Value, section
 from espnet2.evaluation.report.rows import ordered
@@ -28,9 +31,16 @@ Marks = Mapping[tuple[str, str, str], str]
 """(track, encoder, metric of the table) -> what must stand beside the figure, or in its place."""
 
 
-def paper_section(superb: dict[str, Any], marks: Marks) -> Section:
-    """On the benchmark's data one table; on other data this run's, and the paper's folded away."""
+def paper_section(
+    superb: dict[str, Any], marks: Marks, languages: Mapping[str, list[str]]
+) -> Section:
+    """On the benchmark's data one table; on other data this run's, and the paper's folded away.
+
+    languages: of the data, as stage 10 lists them, {"normal": [...], "few_shot": [...]}.
+    """
     blocks: list[Block] = []
+    if any(run["comparable_with_the_paper"] for run in superb["run"].values()):
+        blocks += [Text(text=text, is_warning=True) for text in partial_note(languages)]
     for track, run in superb["run"].items():
         if run["comparable_with_the_paper"]:
             blocks.append(joined_table(track, superb["published"].get(track, {}), run, marks))
@@ -51,6 +61,18 @@ def paper_section(superb: dict[str, Any], marks: Marks) -> Section:
         table = published_table(track, rows)
         blocks.append(Details(summary=f"Table: the paper's rows, {track}", blocks=[table]))
     return section("superb", blocks)
+
+
+def partial_note(languages: Mapping[str, list[str]]) -> list[str]:
+    """What a run on a part of the benchmark has to say; nothing where its languages are unknown."""
+    whole = {PRIVATE_CODES.get(name, name) for name in (*NORMAL_LANGUAGES, *RESERVED_LANGUAGES)}
+    tested = whole.intersection(chain(*languages.values()))
+    if not languages or tested == whole:
+        return []
+    return [
+        f"Not the whole benchmark: {len(tested)} of its {len(whole)} languages were tested. The "
+        "paper's figures are of all of them: neither they nor SUPERB_s compare with this run's."
+    ]
 
 
 def other_scale(run: Row) -> Text:
