@@ -21,7 +21,7 @@ from espnet2.hf.base import XeusPreTrainedModel, lengths_of
 from espnet2.hf.config import XeusConfig
 from espnet2.hf.model import XeusModel
 from espnet2.nn.precision import at_least_float32
-from espnet2.ssl.checks import check_batch
+from espnet2.ssl.checks import check_batch, check_tensor
 from espnet2.utils.errors import ConfigError
 
 BLANK_ID = 0
@@ -99,7 +99,7 @@ class XeusForCTC(XeusPreTrainedModel):
         logits = blank_behind(self.probe.scores(x), lengths)
         loss = None
         if labels is not None:
-            target = (labels.clamp(min=0), (labels >= 0).sum(1))
+            target = targets_of(labels, len(speech), self.config.vocab_size)
             final = self.probe.ctc_loss(x, lengths, *target)
             loss = self.probe.weighted(final, tapped, lengths, target, language_ids) / len(labels)
         if output_hidden_states is None:
@@ -142,6 +142,30 @@ class XeusForCTC(XeusPreTrainedModel):
         if self.hearing.centre:
             x = centred(x, counts)
         return x.to(getattr(torch, self.hearing.dtype))
+
+
+def targets_of(labels: Tensor, batch: int, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """Token ids (B, K) and how many of them each utterance has (B,).
+
+    Raises:
+        ValueError: another shape or type, padding that is not on the right, or (looked for on the
+            CPU only) the blank or an id beyond the vocabulary.
+    """
+    check_tensor("labels", labels)
+    if labels.dim() != 2 or len(labels) != batch or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be token ids (batch, tokens) for {batch} utterances, got "
+            f"{labels.dtype} {tuple(labels.shape)}"
+        )
+    is_token = labels >= 0
+    if (is_token[:, 1:] & ~is_token[:, :-1]).any():
+        raise ValueError("labels must be token ids, then -100: padding belongs on the right")
+    tokens = labels[is_token] if labels.device.type == "cpu" else labels[:0]
+    if (tokens == BLANK_ID).any():
+        raise ValueError(f"labels hold {BLANK_ID}, the blank, which no text has; padding is -100")
+    if (tokens >= vocab_size).any():
+        raise ValueError(f"labels hold {int(tokens.max())}; the vocabulary has {vocab_size} tokens")
+    return labels.clamp(min=0), is_token.sum(1)
 
 
 def blank_behind(scores: Tensor, lengths: Tensor) -> Tensor:

@@ -199,6 +199,23 @@ def test_a_malformed_batch_is_one_sentence(folder, arguments, message):
         AutoModel.from_pretrained(folder)(*arguments)
 
 
+BAD_LABELS = [
+    ([[2, 3], [3, 4]], "labels must be a torch tensor, got list"),
+    (torch.tensor([[2, 3]]), r"for 2 utterances, got torch.int64 \(1, 2\)"),
+    (torch.zeros(2, 2), r"labels must be token ids .*, got torch.float32 \(2, 2\)"),
+    (torch.tensor([[-100, 3], [2, 3]]), "labels must be token ids, then -100"),
+    (torch.tensor([[2, 3], [2, 0]]), "labels hold 0, the blank, which no text has; padding is"),
+    (torch.tensor([[2, 3], [2, 9]]), "labels hold 9; the vocabulary has 9 tokens"),
+]
+
+
+@pytest.mark.parametrize(("labels", "message"), BAD_LABELS)
+def test_labels_that_are_no_tokens_are_one_sentence(folder, labels, message):
+    model = AutoModelForCTC.from_pretrained(folder, vocab_size=9)
+    with pytest.raises(ValueError, match=message):
+        model(*batch(), labels=labels)
+
+
 def test_the_configuration_keeps_the_keys_and_knows_the_sizes(folder, tmp_path):
     config = AutoConfig.from_pretrained(folder)
     sizes = (config.hidden_size, config.num_hidden_layers, config.num_attention_heads)
