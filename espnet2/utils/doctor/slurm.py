@@ -25,14 +25,15 @@ def slurm_findings(environment: Mapping[str, str] = os.environ) -> Iterator[Find
     yield judged("SLURM", ", ".join(there) or "no program of it", fail=fail)
     if inside:
         yield job(environment)
-    if "sinfo" in there or shutil.which("sinfo"):
+    if shutil.which("sinfo"):
         yield nodes()
 
 
 def job(environment: Mapping[str, str]) -> Finding:
     """What this process's job was given."""
     get = environment.get
-    found = f"job {get('SLURM_JOB_ID')}, {get('SLURM_JOB_NUM_NODES', '1')} nodes"
+    count = get("SLURM_JOB_NUM_NODES", "1")
+    found = f"job {get('SLURM_JOB_ID')}, {count} node{'s' if count != '1' else ''}"
     cores, gpus = get("SLURM_CPUS_PER_TASK"), get("SLURM_GPUS_ON_NODE")
     found += f", {cores} cores a task" if cores else ""
     found += f", {gpus} GPUs on this node" if gpus else ", no GPU on this node"
