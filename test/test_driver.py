@@ -245,6 +245,17 @@ def refusal(tmp_path, *options):
     return line
 
 
+def test_a_misspelt_setting_of_a_later_stage_is_refused_before_the_first(tmp_path):
+    line = refusal(tmp_path, "--set", "report.titel=mine")
+    assert line.endswith("ml_superb.yaml: report: titel is not a known key; did you mean 'title'?")
+
+
+def test_a_recipe_that_is_not_there_is_named():
+    result = drive("--conf", "conf/mini.yaml", "--recipe_dir", "egs2/nowhere")
+    assert result.returncode == 2
+    assert result.stderr == "run.sh: --recipe_dir egs2/nowhere: no such folder; see --help\n"
+
+
 def test_what_stage_11_would_refuse_is_refused_before_stage_10(tmp_path):
     tree, export = tmp_path / "tree", tmp_path / "export"
     for corpus in ("mls", "nchlt"):

@@ -131,6 +131,17 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], TrainConfig,
     return model_part, train_config(rest, WHERE), from_dict(MixConfig, mix, f"{WHERE}: mix")
 
 
+def check_options(options: dict[str, Any]) -> None:
+    """Refuse what the section itself makes impossible, before there are labels.
+
+    Raises:
+        ConfigError: an unknown key, a wrong value, or a phase without anything to predict.
+    """
+    model_part, config, _ = split_options(options)
+    model_part = with_num_classes(model_part, loss_conf(model_part).get("num_classes", 2))
+    check_masking(SSLModelConfig.from_espnet(model_part, WHERE), config)
+
+
 def check_codebook(train_labels: LabelStore, valid_labels: LabelStore) -> None:
     """Refuse sets whose labels do not mean the same.
 
@@ -176,13 +187,21 @@ def check_replicated(model: SSLModelConfig, config: TrainConfig, world: World) -
         )
 
 
+def loss_conf(model_part: dict[str, Any]) -> dict[str, Any]:
+    """The section's ``loss_conf``, empty where it has none."""
+    conf = model_part.get("loss_conf") or {}
+    if not isinstance(conf, dict):
+        raise ConfigError(f"{WHERE}: loss_conf must be a mapping, got {conf!r}")
+    return conf
+
+
 def with_num_classes(model_part: dict[str, Any], num_clusters: int) -> dict[str, Any]:
     """The model's keys with as many classes as the labels have, where they leave it open.
 
     Raises:
         ConfigError: they ask for another number.
     """
-    conf = model_part.get("loss_conf") or {}
+    conf = loss_conf(model_part)
     asked = conf.get("num_classes", num_clusters)
     if asked != num_clusters:
         raise ConfigError(

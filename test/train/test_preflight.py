@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from espnet2.asr.config import EncoderSpec
+from espnet2.bin import preflight
 from espnet2.train.cells import finetune_config
 from espnet2.train.preflight import refuse_encoders, refuse_monolingual
+from espnet2.utils.cli import exit_status
 from espnet2.utils.errors import ConfigError, DataError
 from espnet2.utils.gpus import refuse_missing_gpus
 
@@ -111,3 +113,49 @@ def test_the_check_before_every_run_loads_no_torch():
     code = "import sys, espnet2.bin.preflight; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def refusal(capsys, *options, conf=CONF / "mini.yaml"):
+    status = exit_status(lambda: preflight.main(["--conf", str(conf), *options]))
+    said = capsys.readouterr().err
+    assert (status, said.count("\n")) == (1, 1)
+    return said.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("setting", "guess"),
+    [
+        (
+            "format.trim_edge=true",
+            "format: trim_edge is not a known key; did you mean",
+        ),
+        ("combine.valid_ration=0.1", "combine: valid_ration is not a known key; did you mean"),
+        ("tokens.num_cluster=5", "tokens: num_cluster is not a known key; did you mean"),
+        ("plan.pack=4", "plan: pack is not a known key; did you mean 'pack_s'"),
+        ("pretrain.max_step=50", "section pretrain: max_step is not a known key; did you mean"),
+        ("pretrain.encoder_conf.num_block=5", "encoder_conf: num_block is not a known key; did "),
+        ("pretrain.loss_conf=5", "section pretrain: loss_conf must be a mapping, got 5"),
+        ("export.averag=best", "export: averag is not a known key; did you mean 'average'"),
+        ("report.titel=x", "report: titel is not a known key; did you mean 'title'"),
+        ("seed=-1", "seed must be a whole number, got -1"),
+    ],
+)
+def test_a_misspelt_setting_of_any_stage_is_found_before_the_first(setting, guess, capsys):
+    assert guess in refusal(capsys, "--stages", "1", "13", "--set", setting)
+
+
+def test_only_sections_that_the_stages_read_are_looked_at():
+    conf = ["--conf", str(CONF / "mini.yaml"), "--set", "combine.valid_ration=0.1"]
+    assert preflight.main([*conf, "--stages", "1", "2"]) == 0
+    assert preflight.main([*conf, "--stages", "4", "99"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [(path.name, 10 if "superb" in path.name or "own" in path.name else 1)
+                        for path in sorted(CONF.glob("*.yaml"))],
+)  # fmt: skip
+def test_the_recipes_own_settings_are_taken(name, first):
+    assert preflight.main(["--conf", str(CONF / name), "--stages", str(first), "99"]) == 0

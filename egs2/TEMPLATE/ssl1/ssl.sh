@@ -71,6 +71,7 @@ fi
 [[ -n ${conf} ]] || usage_error "--conf is required"
 conf=$(realpath -m "${conf}")
 [[ -f ${conf} ]] || usage_error "--conf ${conf}: no such file"
+[[ -d ${recipe_dir} ]] || usage_error "--recipe_dir ${recipe_dir}: no such folder"
 cd "${recipe_dir}"
 
 tag=${ssl_tag:-$(basename "${conf}" .yaml)}
@@ -106,15 +107,15 @@ step_of_cells() {
   if ((status == 3)); then some_failed=true; else return "${status}"; fi
 }
 
-# check_first: refuse before any work what stage 11 or the GPUs would refuse after hours of it.
+# check_first: refuse before any work what a later stage or the GPUs would refuse after hours of it.
 check_first() {
-  local options=()
+  local options=(--stages "${stage}" "${stop_stage}")
+  if [[ ${dry_run} == true ]]; then return; fi
   if ((stage <= 11 && stop_stage >= 11)); then
-    options=(--cells)
+    options+=(--cells)
     if ((stage > 9)) || [[ -n ${export} ]]; then options+=(--export "${export:-${ssl}/export}"); fi
     if ((stage > 1 && stage <= 10)); then options+=(--root "${data}"); fi
   fi
-  if [[ ${dry_run} == true ]] || ((${#options[@]} + ngpu == 0)); then return; fi
   "${python}" -m espnet2.bin.preflight --conf "${conf}" --ngpu "${ngpu}" --cluster "${cluster}" \
     "${settings[@]}" "${options[@]}"
 }
