@@ -12,7 +12,6 @@ from espnet2.utils.processes import signal_children, start
 from espnet2.utils.work import load_entry, typed
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-STOP_S = 120  # how long ranks may take to write a checkpoint after a stop signal
 ERROR = ": error: "
 # What ranks and torchrun say of an end, by how much it explains; "" stands for any other words.
 STILL, KILLED, ENDED = "has made no step for", "was killed by", "ended with exit status"
@@ -41,8 +40,7 @@ def torchrun_command(nproc: int, nodes: int = 1) -> list[str]:
     """
     where = rendezvous_options(nodes) if nodes > 1 else ["--standalone", "--local_addr=127.0.0.1"]
     return [
-        sys.executable, "-m", "espnet2.train.agent", *where,
-        f"--nproc_per_node={nproc}", f"--shutdown_timeout={STOP_S}",
+        sys.executable, "-m", "espnet2.train.agent", *where, f"--nproc_per_node={nproc}",
     ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,27 @@ def test_asking_how_to_start_imports_no_torch():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert said == "False\n"
+
+
+# A rank that needs longer than it is given, and an agent that gives it two seconds instead of 120.
+DEAF = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "w").close()
+time.sleep(100)
+"""
+AGENT = "import espnet2.train.agent as agent; agent.STOP_S = 2; agent.main()"
+
+
+def test_after_a_stop_signal_ranks_have_the_time_of_this_project_and_not_torchruns(tmp_path):
+    (tmp_path / "deaf.py").write_text(DEAF)
+    words = [*torchrun_command(1)[3:], str(tmp_path / "deaf.py"), str(tmp_path / "started")]
+    job = subprocess.Popen([sys.executable, "-c", AGENT, *words], stderr=subprocess.PIPE, cwd=ROOT)
+    while not (tmp_path / "started").exists():
+        assert job.poll() is None, job.stderr.read()
+        time.sleep(0.05)
+    began = time.monotonic()
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(60) == 1
+    assert 2 <= time.monotonic() - began < 20  # torchrun's own 30 would show
+    assert b"the ranks were stopped by SIGTERM" in job.stderr.read()
