@@ -17,6 +17,7 @@ import yaml
 
 from espnet2.evaluation.report.config import ReportConfig
 from espnet2.evaluation.report.inputs import input_files
+from espnet2.train.cells import FinetuneConfig
 from espnet2.utils.cli import run_main, step_parser
 from espnet2.utils.config import from_dict, load_recipe, load_section, to_dict
 from espnet2.utils.units import Unit, run_units
@@ -40,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     ssl = args.ssl or args.exp / "ssl"
     sections = load_recipe(args.conf, args.set)
     recipe = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)
-    here = trained_here(sections)
+    finetune = load_section(args.conf, "finetune", args.set)
+    here = trained_here(finetune, f"{args.conf}: finetune")
     words = ["python3", "-m", "espnet2.bin.report", *(sys.argv[1:] if argv is None else argv)]
     unit = Unit(
         name="report",
@@ -58,12 +60,14 @@ def main(argv: list[str] | None = None) -> int:
     return run_units([unit], args)
 
 
-def trained_here(sections: dict[str, Any]) -> list[str]:
-    """Encoders that are the model of stage 8: exported, and no other place is named."""
-    encoders = sections.get("finetune", {}).get("encoders", {})
-    return [
-        name for name, spec in encoders.items() if spec["kind"] == "export" and not spec.get("path")
-    ]
+def trained_here(section: dict[str, Any], where: str) -> list[str]:
+    """Encoders that are the model of stage 8: exported, and no other place is named.
+
+    Raises:
+        ConfigError: the section cannot be used.
+    """
+    encoders = from_dict(FinetuneConfig, section, where).encoders if section else {}
+    return [name for name, spec in encoders.items() if spec.kind == "export" and not spec.path]
 
 
 if __name__ == "__main__":

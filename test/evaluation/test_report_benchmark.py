@@ -179,7 +179,10 @@ def test_hours_are_those_of_stage_3_for_the_encoder_trained_here_alone(fake_run)
         "ours": {"kind": "export"}, "theirs": {"kind": "export", "path": "/x"},
         "fbank": {"kind": "fbank"},
     }  # fmt: skip
-    assert trained_here({"finetune": {"encoders": encoders}}) == ["ours"]
+    assert trained_here({"encoders": encoders}, "x.yaml") == ["ours"]
+    assert trained_here({}, "x.yaml") == []  # a recipe that ends before stage 10
+    with pytest.raises(ConfigError, match="x.yaml: encoders.ours: kind is required"):
+        trained_here({"encoders": {"ours": {}}}, "x.yaml")
     inputs = read_inputs(fake_run.exp, fake_run.dump, fake_run.ssl, ("ours",))
     assert list(inputs.encoder_hours) == ["ours"]
     assert inputs.encoder_hours["ours"]["bel"] == 0.9  # 1.6 / 2 + 0.1, as conftest has it
