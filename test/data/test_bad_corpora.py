@@ -17,7 +17,8 @@ CORPORA = {
     "unknown_language": (
         PARQUET,
         "unknown_language: not ISO 639-3: 'zzz9' (1 utterances); say in corpora.yaml what they "
-        "are, languages: {'zzz9': ...}, or unknown_language: und for all of them",
+        "are, languages: {'zzz9': ...}, or unknown_language: und for all of them, or "
+        "language: of the whole corpus",
     ),
     "text": (
         PARQUET,

@@ -40,6 +40,13 @@ def test_files_that_do_not_fit_are_dropped_with_the_reason(tmp_path):
     ]
 
 
+def test_a_folder_of_files_without_a_language_says_what_to_give(tmp_path):
+    write_tone(tmp_path / "c/a.wav")
+    message = "dropped: no language 1; give language: in corpora.yaml$"
+    with pytest.raises(DataError, match=message):
+        prepared("c", {"kind": "folder", "path": str(tmp_path / "c")}, tmp_path / "data")
+
+
 def test_a_file_name_that_is_no_text_is_dropped(tmp_path):
     write_tone(tmp_path / "c/ok.wav")
     odd = write_tone(tmp_path / "c/odd.wav")

@@ -107,7 +107,7 @@ def test_unknown_languages_are_refused_with_count_and_remedy(tmp_path):
     assert str(caught.value) == (
         "jesus: not ISO 639-3: 'Elvish' (2 utterances), 'Achi, Cubulco' (1 utterances); say in "
         "corpora.yaml what they are, languages: {'Elvish': ..., 'Achi, Cubulco': ...}, or "
-        "unknown_language: und for all of them"
+        "unknown_language: und for all of them, or language: of the whole corpus"
     )
     assert not (tmp_path / "data/jesus").exists()
     entry = corpus(tmp_path, languages={"Elvish": "qel"}, unknown_language="und")

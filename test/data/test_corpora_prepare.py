@@ -97,6 +97,21 @@ def test_a_place_that_cannot_be_written_is_named(run, capfd):
     assert "data_one failed: work: error: data: File exists" in capfd.readouterr().err
 
 
+def test_a_data_directory_without_languages_is_noted(run, capfd):
+    (run.work / "corpora.yaml").write_text("corpora:\n  old: {kind: kaldi, path: old}\n")
+    write_tone(run.work / "a.wav")
+    (run.work / "old").mkdir()
+    (run.work / "old/wav.scp").write_text("a a.wav\n")
+    assert run() == 0
+    note = "old: 1 utterances have no language and became und; give language: in corpora.yaml, or"
+    assert note in capfd.readouterr().err
+    (run.work / "corpora.yaml").write_text(
+        "corpora:\n  old: {kind: kaldi, path: old, language: eng}\n"
+    )
+    assert run() == 0
+    assert "have no language" not in capfd.readouterr().err
+
+
 def test_what_each_corpus_became_is_said_with_its_unknown_languages(run, capfd):
     (run.work / "corpora.yaml").write_text(
         "corpora:\n"

@@ -137,10 +137,13 @@ corpora:
         f"3 of 4 corpora are not on this machine (paths from {Path.cwd()}):",
         f"  empty: nothing at {tmp_path}/empty: get it from https://example.org/x",
         f"  babel: nothing at {tmp_path}/babel: put the packs there",
-        f"  old: no wav.scp in {tmp_path}: get it from its owner",
+        f"  old: no wav.scp in {tmp_path}: correct path: in corpora.yaml",
         "those that are there run with --only 'here'",
     ]
     refuse_missing({"here": corpora["here"]})
+    with pytest.raises(DataError) as caught:
+        refuse_missing({"old": corpora["old"]})
+    assert len(str(caught.value).splitlines()) == 2  # nothing else could run
 
 
 def test_a_path_is_downloads_and_the_name_unless_given(tmp_path):

@@ -226,3 +226,9 @@ def test_an_empty_set_has_a_plan_without_batches(tmp_path):
         plan.batch(0)
     with pytest.raises(DataError, match="run stage 7"):
         Plan.open(tmp_path)
+    (tmp_path / "valid").mkdir()
+    too_small = (
+        r"give the set more audio \(a larger combine.valid_ratio, from stage 3 on\), or lower"
+    )
+    with pytest.raises(DataError, match=too_small):
+        make_plan(tmp_path / "valid", []).batch(0)

@@ -17,6 +17,7 @@ from espnet2.data.corpora.kinds import OnDisk
 from espnet2.data.corpora.language_codes import Languages
 from espnet2.data.external_sort import sorted_lines
 from espnet2.data.kaldi import Utterance, write_kaldi
+from espnet2.data.languages import UNKNOWN_LANGUAGE
 from espnet2.data.tsv import write_rows
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import write_json
@@ -81,7 +82,8 @@ def write_corpus(
     first = next(in_order, None)  # now all were read
     languages.refuse_unknown(name)
     if first is None:
-        raise DataError(f"{name}: no utterance in {spec.path}; dropped: {drops}")
+        no_language = "; give language: in corpora.yaml" if "no language" in drops.reasons else ""
+        raise DataError(f"{name}: no utterance in {spec.path}; dropped: {drops}{no_language}")
     unknown = {key: None for key in ("text", "duration_s") if found[key] < found["utterances"]}
 
     def rows() -> Iterator[Utterance]:
@@ -94,8 +96,11 @@ def write_corpus(
     about = {"kind": spec.kind, "paper_hours": spec.hours, "licence": spec.licence,
              "source": spec.source, "unknown_languages": dict(languages.unknown)}  # fmt: skip
     write_json(folder / "corpus.json", about)
+    is_und = spec.unknown_language == UNKNOWN_LANGUAGE
+    became_und = languages.unknown.total() if is_und else 0  # corpora.yaml says so
     return {
         "utterances": found["utterances"], "languages": len(by_language),
+        "without_language": by_language[UNKNOWN_LANGUAGE] - became_und,
         "repeated_ids": found["repeated_ids"], "dropped": dict(drops.reasons.most_common()),
     }  # fmt: skip
 

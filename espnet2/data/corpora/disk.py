@@ -80,6 +80,11 @@ def summary(job: dict[str, Any], counts: dict[str, Any]) -> list[str]:
         f"{corpus}: {counts['utterances']} recordings and segments, {languages}{paper}; "
         f"dropped: {dropped or 'none'}"
     ]
+    if counts["without_language"] and job["spec"]["language"] is None:
+        lines.append(
+            f"{corpus}: {counts['without_language']} utterances have no language and became und; "
+            "give language: in corpora.yaml, or a utt2lang"
+        )
     if counts["repeated_ids"]:
         lines.append(f"{corpus}: {counts['repeated_ids']} repeated ids got a digest behind them")
     if about["unknown_languages"]:
@@ -107,6 +112,8 @@ def refuse_missing(corpora: dict[str, OnDisk]) -> None:
         f"those that are there run with --only '{present}'" if present
         else "none of them is there; what you have runs alone with --only 'name name'"
     )  # fmt: skip
+    if len(corpora) == 1:  # nothing else could run
+        lines.pop()
     raise DataError("\n".join(lines))
 
 
@@ -117,7 +124,7 @@ def where_from(spec: OnDisk) -> str:
             place = shlex.quote(str(spec.path))
             return f"hf download --repo-type dataset {spec.source} --local-dir {place}"
         return f"get it from https://huggingface.co/datasets/{spec.source}"
-    return f"get it from {spec.source or 'its owner'}"
+    return f"get it from {spec.source}" if spec.source else "correct path: in corpora.yaml"
 
 
 def is_there(spec: OnDisk) -> bool:

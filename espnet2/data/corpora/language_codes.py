@@ -38,7 +38,8 @@ class Languages:
         mapping = ", ".join(f"'{code}': ..." for code, _ in shown)
         raise DataError(
             f"{corpus}: not ISO 639-3: {codes}{more}; say in corpora.yaml what they are, "
-            f"languages: {{{mapping}}}, or unknown_language: und for all of them"
+            f"languages: {{{mapping}}}, or unknown_language: und for all of them, or language: of "
+            "the whole corpus"
         )
 
     def _standard(self, code: str) -> str:

@@ -100,6 +100,12 @@ class Plan:
         """Steps in one pass over the set, on average."""
         return float(sum(b.count / b.batch for b in self.buckets))
 
+    def _remedy(self) -> str:
+        """How a set gets more audio, where a setting decides it."""
+        if self.folder.parent.name != "valid":
+            return ""
+        return " (a larger combine.valid_ratio, from stage 3 on)"
+
     def batch(self, step: int) -> PlannedBatch:
         """The global batch of ``step``; raises DataError for an empty plan."""
         if step < 0:
@@ -107,8 +113,8 @@ class Plan:
         if not self.buckets:
             raise DataError(
                 f"{self.folder}: an empty plan: no utterance is long enough for a batch; give the "
-                "set more audio, or lower plan.bucket_s or plan.pack_s, and run stage 7 (plan) "
-                "again"
+                f"set more audio{self._remedy()}, or lower plan.bucket_s or plan.pack_s, and run "
+                "stage 7 (plan) again"
             )
         number, k = self._locate(int(step))
         bucket = self.buckets[number]
