@@ -16,7 +16,7 @@ from espnet2.asr.encoders import build_network
 from espnet2.asr.tuned_model import TunedModel
 from espnet2.train.cells import CellConfig
 from espnet2.train.checkpoint import load_tensors
-from espnet2.utils.errors import CheckpointError
+from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.seeding import seed_for
 
 
@@ -28,7 +28,18 @@ def build_probe(probe: ProbeConfig, sizes: dict[str, int], seed: int) -> CTCMode
 
 
 def on_audio(probe: CTCModel, cell: CellConfig, export: Path | None) -> TunedModel:
-    """The probe behind the cell's encoder, as that was before any tuning."""
+    """The probe behind the cell's encoder, as that was before any tuning.
+
+    Raises:
+        ConfigError: the encoder is not there any more.
+        CheckpointError: its weights are damaged or of another model.
+    """
+    is_there = cell.encoder.path is not None or export is None or export.is_dir()
+    if cell.encoder.kind in ("export", "random") and not is_there:
+        raise ConfigError(
+            f"the encoder of {cell.name} was {export}, which is not there; put it back, or change "
+            "data.export in the cell's config.yaml"
+        )
     network = build_network(cell.encoder, export)
     return TunedModel(network, probe, cell.tune, cell.features, cell.seed)
 

@@ -14,8 +14,10 @@ from espnet2.asr.encoders import build_network
 from espnet2.evaluation.cells import Cell
 from espnet2.evaluation.decode import CellDecoder
 from espnet2.train import finetune as module
+from espnet2.train.cell_model import on_audio
 from espnet2.train.checkpoint import load_tensors, saved_steps
 from espnet2.train.metrics import read_metrics
+from espnet2.utils.errors import ConfigError
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["espnet2.train.finetune", "torch._dynamo"])
@@ -84,6 +86,15 @@ def test_the_file_holds_the_probe_and_what_changed_and_scoring_loads_it(place):
     hypotheses = decoder.decode("test")
     assert len(hypotheses) == 6
     assert len(decoder.layer_weights()) == 3
+
+
+def test_an_export_that_is_gone_is_named_with_the_place_to_say_where_it_went(tmp_path):
+    with pytest.raises(
+        ConfigError,
+        match=r"the encoder of joint_10min_lr0.003_seed1 was .*/gone, which is not there; put it "
+        r"back, or change data.export in the cell's config.yaml",
+    ):
+        on_audio(None, cell_of(), tmp_path / "gone")
 
 
 def test_full_tuning_changes_the_encoder_and_keeps_only_the_best_copies(place):
