@@ -134,32 +134,6 @@ def test_runs_of_a_recipe_do_not_share_their_logs(tmp_path):
     assert len({log_folders(*options)[0] for options in runs}) == len(runs)
 
 
-def test_a_second_yaml_of_the_same_name_is_refused_unless_the_tag_is_typed(tmp_path):
-    """Stage 2 ends at once: there is no corpus. The name is taken before it."""
-    first, second = tmp_path / "a/own.yaml", tmp_path / "b/own.yaml"
-    for conf in (first, second):
-        conf.parent.mkdir()
-        conf.write_text("seed: 1\n")
-    recipe = ["--recipe_dir", str(tmp_path), "--stage=2", "--stop_stage=2"]
-    python = {"XEUS_PYTHON": sys.executable}
-    drive("--conf", str(first), *recipe, "--dry_run", **python)
-    assert not (tmp_path / "exp").exists()
-    drive("--conf", str(first), *recipe, **python)
-    assert (tmp_path / "exp/log/own/conf").read_text() == "a/own.yaml\n"
-    refused = drive("--conf", str(second), *recipe, "--dry_run", **python)
-    assert refused.returncode == 2
-    assert refused.stdout == ""
-    assert refused.stderr == (
-        f"run.sh: --conf {second}: exp already holds 'own' of {first}; "
-        "--ssl_tag NAME names this one; see --help\n"
-    )
-    for options in (["--ssl_tag=own"], ["--expdir=exp2"]):
-        allowed = drive("--conf", str(second), *recipe, "--dry_run", *options, **python)
-        assert allowed.returncode == 0, allowed.stderr
-    first.rename(tmp_path / "moved.yaml")  # no other YAML is there then
-    assert drive("--conf", str(second), *recipe, "--dry_run", **python).returncode == 0
-
-
 def value(words, option):
     return words[words.index(option) + 1]
 
