@@ -150,6 +150,12 @@ def test_what_is_missing_is_asked_for_by_an_extra():
     assert asked == []
 
 
+def test_no_page_has_a_copy_of_the_package_put_over_the_checkout():
+    """``pip install '.[hf]'`` in tools/venv replaces the editable installation by a copy."""
+    pages = [name for name in tracked() if name.endswith(".md")]
+    assert [name for name in pages if "pip install '.[" in (ROOT / name).read_text()] == []
+
+
 def test_a_command_without_its_extra_says_which_one_it_needs(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.delitem(sys.modules, "espnet2.tokens.kmeans", raising=False)
