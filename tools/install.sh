@@ -58,7 +58,7 @@ say_up_to_date() { [[ ${quiet_if_done} == true ]] || log "${name} is up to date 
 # make_venv: the environment with nothing in it yet, or what an earlier installation left.
 make_venv() {
   seconds_before=${SECONDS}
-  log "installing into ${name} with Python ${version} (a minute or two; record in ${record#"${repository}"/})"
+  log "installing into ${name} with Python ${version} (some minutes; record in ${record#"${repository}"/})"
   : > "${record}"
   if [[ ! -x ${venv}/bin/python3 || $("${venv}/bin/python3" -c "${print_version}") != "${version}" ]]; then
     rm -rf "${venv}"
