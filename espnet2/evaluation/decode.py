@@ -18,10 +18,9 @@ from espnet2.asr.ctc_model import CTCModel
 from espnet2.asr.tuned_model import TunedModel
 from espnet2.asr.vocabulary import Vocabulary
 from espnet2.evaluation.cells import Cell
-from espnet2.train.cell_model import for_split, trained_model
+from espnet2.train.cell_model import for_split, read_cell, trained_model
 from espnet2.train.cells import CellConfig
-from espnet2.utils.config import from_dict, load_yaml
-from espnet2.utils.errors import ConfigError, DataError
+from espnet2.utils.errors import DataError
 
 BLANK_ID = 0
 NOTHING = -1  # in place of a frame before the first and behind the last: no token is like it
@@ -48,12 +47,7 @@ class CellDecoder:
             ConfigError: config.yaml is not one of a cell.
             CheckpointError: model.pth is damaged or of another model.
         """
-        where = cell.folder / "config.yaml"
-        settings = load_yaml(where)
-        missing = {"cell", "data", "model"} - settings.keys()
-        if missing:
-            raise ConfigError(f"{where}: {min(missing)} is required in a cell's configuration")
-        config = from_dict(CellConfig, settings["cell"], f"{where}: cell")
+        settings, config = read_cell(cell.folder / "config.yaml")
         export = settings["data"].get("export")
         source = CellData(
             data=Path(data), features=cell.folder.parent / "features", task=cell.task,

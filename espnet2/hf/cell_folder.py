@@ -23,8 +23,9 @@ from espnet2.hf.processor import XeusProcessor
 from espnet2.hf.quiet import quiet
 from espnet2.hf.tokenizer import XeusTokenizer
 from espnet2.ssl.config import MODEL_TYPE, load_config
-from espnet2.tasks.asr import ASRTask, folder_of, read_cell
+from espnet2.tasks.asr import ASRTask, folder_of
 from espnet2.tasks.recogniser import SpeechRecogniser
+from espnet2.train.cell_model import read_cell
 from espnet2.train.cells import CellConfig
 from espnet2.train.export.hf_folder import complete_keys
 from espnet2.utils.config import to_dict

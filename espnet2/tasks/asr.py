@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,9 +10,8 @@ from espnet2.asr.tuned_model import TunedModel
 from espnet2.asr.vocabulary import Vocabulary
 from espnet2.tasks.recogniser import SpeechRecogniser
 from espnet2.tasks.ssl import usable_device
-from espnet2.train.cell_model import on_audio, trained_model
-from espnet2.train.cells import CellConfig
-from espnet2.utils.config import from_dict, load_yaml, save_yaml
+from espnet2.train.cell_model import on_audio, read_cell, trained_model
+from espnet2.utils.config import save_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 
 
@@ -87,16 +85,3 @@ def folder_of(path: Path | str) -> Path:
     """The cell's folder, from itself or a file in it."""
     path = Path(path)
     return path if path.is_dir() else path.parent
-
-
-def read_cell(path: Path) -> tuple[dict[str, Any], CellConfig]:
-    """A cell's config.yaml, and the section ``cell`` of it.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    saved = load_yaml(path)
-    missing = {"cell", "data", "model"} - saved.keys()
-    if missing:
-        raise ConfigError(f"{path}: {min(missing)} is required in a cell's configuration")
-    return saved, from_dict(CellConfig, saved["cell"], f"{path}: cell")

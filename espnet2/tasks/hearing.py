@@ -21,8 +21,9 @@ from espnet2.data.kaldi import Utterance
 from espnet2.data.quiet_cuts import SHORTEST_LIMIT_S, quiet_cuts
 from espnet2.data.recordings import in_chunks, usable_audio
 from espnet2.data.tsv import Dropped
-from espnet2.tasks.asr import ASRTask, folder_of, read_cell
+from espnet2.tasks.asr import ASRTask, folder_of
 from espnet2.tasks.recogniser import SpeechRecogniser
+from espnet2.train.cell_model import read_cell
 from espnet2.utils.errors import ConfigError, XeusError
 from espnet2.utils.read_ahead import read_ahead
 from espnet2.utils.recipe_paths import recipe_path

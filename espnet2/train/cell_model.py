@@ -1,4 +1,4 @@
-"""The model of a cell: a probe on stored features, or encoder and probe on audio.
+"""A trained cell: its configuration, and its model, a probe alone or behind its encoder.
 
 ``model.pth`` holds the probe under ``model`` and, of an encoder that was tuned, what has changed
 under ``encoder``.
@@ -16,8 +16,22 @@ from espnet2.asr.encoders import build_network
 from espnet2.asr.tuned_model import TunedModel
 from espnet2.train.cells import CellConfig
 from espnet2.train.checkpoint import load_tensors
+from espnet2.utils.config import from_dict, load_yaml
 from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.seeding import seed_for
+
+
+def read_cell(path: Path) -> tuple[dict[str, Any], CellConfig]:
+    """A cell's config.yaml, and the section ``cell`` of it.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    saved = load_yaml(path)
+    missing = {"cell", "data", "model"} - saved.keys()
+    if missing:
+        raise ConfigError(f"{path}: {min(missing)} is required in a cell's configuration")
+    return saved, from_dict(CellConfig, saved["cell"], f"{path}: cell")
 
 
 def build_probe(probe: ProbeConfig, sizes: dict[str, int], seed: int) -> CTCModel:
