@@ -1,5 +1,7 @@
 """Stage 1 with corpora on the disk: one unit each, done again when a file of it changes."""
 
+import json
+
 import pytest
 from tiny_corpora import write_parquet, write_tone
 
@@ -110,6 +112,18 @@ def test_a_data_directory_without_languages_is_noted(run, capfd):
     )
     assert run() == 0
     assert "have no language" not in capfd.readouterr().err
+
+
+def test_a_corpus_that_an_older_version_prepared_is_up_to_date(run, capfd):
+    (run.work / "corpora.yaml").write_text("corpora:\n  one: {kind: folder, language: eng}\n")
+    assert run() == 0
+    marker = run.work / "data/.one.done"
+    held = json.loads(marker.read_text())
+    del held["result"]["without_language"]
+    marker.write_text(json.dumps(held))
+    capfd.readouterr()
+    assert run() == 0
+    assert "up to date" in capfd.readouterr().err
 
 
 def test_what_each_corpus_became_is_said_with_its_unknown_languages(run, capfd):

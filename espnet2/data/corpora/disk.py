@@ -80,9 +80,10 @@ def summary(job: dict[str, Any], counts: dict[str, Any]) -> list[str]:
         f"{corpus}: {counts['utterances']} recordings and segments, {languages}{paper}; "
         f"dropped: {dropped or 'none'}"
     ]
-    if counts["without_language"] and job["spec"]["language"] is None:
+    without_language = counts.get("without_language", 0)  # a corpus made before it was counted
+    if without_language and job["spec"]["language"] is None:
         lines.append(
-            f"{corpus}: {counts['without_language']} utterances have no language and became und; "
+            f"{corpus}: {without_language} utterances have no language and became und; "
             "give language: in corpora.yaml, or a utt2lang"
         )
     if counts["repeated_ids"]:
