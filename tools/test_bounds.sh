@@ -14,7 +14,7 @@
 # shellcheck source=../utils/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/recipe.sh"
 
-torch='' end=${1:-} tests=(test/{nn,ssl,tasks,hf,asr,data,tokens,utils})
+torch='' end=${1:-} tests=(test/{hf,nn,ssl,tokens,asr,tasks,data,train,evaluation,utils})
 case ${end} in
   lowest | highest) shift ;;
   --help | -h) ;;
