@@ -13,8 +13,10 @@ examples:
 import argparse
 import dataclasses
 import importlib.metadata
+import shlex
 import shutil
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 from espnet2.data.corpora.apt import Apt, NotOfferedError
@@ -46,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     units = disk + mini_units(mini, spec, args) if mini else disk
     status = run_units(units, args)
     say_done(disk)
+    if not args.only:
+        say_left(args.data, spec.corpora)
     if status == 0 and mini:
         prepared = {unit.name.removeprefix("data_") for unit in units}
         labelled = {
@@ -219,6 +223,16 @@ def say_done(units: list[Unit]) -> None:
         if is_done(unit):
             for line in summary(unit.kwargs["job"], result_of(unit)):
                 log(line)
+
+
+def say_left(data: Path, corpora: Iterable[str]) -> None:
+    """Name what earlier runs prepared of corpora that are in the YAML no longer."""
+    prepared = {marker.name[1 : -len(".done")] for marker in data.glob(".*.done")}
+    left = sorted(name for name in prepared - set(corpora) if (data / name).is_dir())
+    if left:
+        folders = " ".join(shlex.quote(str(data / name)) for name in left)
+        log(f"not in the YAML, and stage 2 takes them all the same: {folders}; remove them, or use "
+            "--only")  # fmt: skip
 
 
 def say_totals(units: list[Unit]) -> None:

@@ -126,6 +126,19 @@ def test_a_corpus_that_an_older_version_prepared_is_up_to_date(run, capfd):
     assert "up to date" in capfd.readouterr().err
 
 
+def test_a_corpus_that_left_the_yaml_is_named_while_it_is_in_data(run, capfd):
+    corpora = run.work / "corpora.yaml"
+    corpora.write_text("corpora:\n  one: {kind: folder, language: eng}\n")
+    assert run() == 0
+    assert "stage 2 takes" not in capfd.readouterr().err
+    corpora.write_text("corpora:\n  new: {kind: folder, path: downloads/one, language: eng}\n")
+    assert run() == 0
+    note = "not in the YAML, and stage 2 takes them all the same: data/one; remove them, or use"
+    assert note in capfd.readouterr().err
+    assert run("--only", "new") == 0
+    assert "stage 2 takes" not in capfd.readouterr().err
+
+
 def test_what_each_corpus_became_is_said_with_its_unknown_languages(run, capfd):
     (run.work / "corpora.yaml").write_text(
         "corpora:\n"
