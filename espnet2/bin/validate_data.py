@@ -13,6 +13,7 @@ from pathlib import Path
 
 from espnet2.data.kaldi.check import examine
 from espnet2.utils.cli import command_parser, run_main
+from espnet2.utils.words import counted
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{folder}: {report.utterances} utterances, valid")
         problems += len(report.problems)
     if problems:
-        print(f"{problems} problem{'s' * (problems != 1)}", file=sys.stderr)
+        print(counted(problems, "problem"), file=sys.stderr)
     return int(problems > 0)
 
 

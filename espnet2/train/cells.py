@@ -19,7 +19,7 @@ from espnet2.asr.config import (
 )
 from espnet2.data.superb import DIALECTS, FULL, CorruptConfig, SuperbDataConfig
 from espnet2.train.config import TrainConfig, train_config
-from espnet2.utils.config import from_dict, load_yaml, merge, to_dict
+from espnet2.utils.config import differences, from_dict, load_yaml, merge, to_dict
 from espnet2.utils.errors import ConfigError
 
 TRACKS = ("10min", "1h", FULL)
@@ -200,6 +200,13 @@ class CellConfig:
     units: Literal["char", "bpe"] = "char"
     bpe_size: int = 500
 
+    def __post_init__(self) -> None:
+        if self.encoder.kind == "fbank" and self.tune.encoder != "frozen":
+            raise ConfigError(
+                f"tune.encoder: {self.tune.encoder}: encoder {self.encoder_name} (fbank) has "
+                "nothing that could learn; choose the others with --encoders"
+            )
+
     @property
     def name(self) -> str:
         """The cell's folder below its encoder's."""
@@ -258,25 +265,15 @@ def settings_of(config: FinetuneConfig, track: str, task: str) -> dict[str, Any]
 
 
 def other_settings(folder: Path, cell: CellConfig) -> str:
-    """What of a cell that was begun in ``folder`` is not as ``cell`` has it: the first difference.
+    """The first setting in which a cell begun in ``folder`` is not as ``cell`` has it.
 
-    "" where there is none, or no cell was begun.
+    ``training.max_steps is 6, not 8``; "" where there is none, or no cell was begun.
     """
     path = folder / "config.yaml"
     if not path.is_file():
         return ""
-    return difference(load_yaml(path).get("cell"), to_dict(cell))
-
-
-def difference(old: Any, new: Any, where: str = "") -> str:
-    """``training.max_steps is 6, not 8``: the first value in which two settings differ."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return "" if old == new else f"{where or 'cell'} is {old!r}, not {new!r}"
-    for key in sorted(old.keys() | new.keys()):
-        found = difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-        if found:
-            return found
-    return ""
+    changes = differences(load_yaml(path).get("cell"), to_dict(cell))
+    return "{} is {!r}, not {!r}".format(*changes[0]) if changes else ""
 
 
 def loop_config(cell: CellConfig, valid_batches: int) -> TrainConfig:

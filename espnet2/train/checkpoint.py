@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from espnet2.utils.config import differences
 from espnet2.utils.errors import CheckpointError, ConfigError
 from espnet2.utils.files import atomic_path
 from espnet2.utils.logs import log
@@ -181,28 +182,13 @@ def refuse_other_config(saved: dict[str, Any], asked: dict[str, Any], where: Pat
     Raises:
         ConfigError: lists every key that differs, with both values.
     """
-    old, new = flatten(saved), flatten(asked)
     changes = [
-        f"{key}: was {old.get(key, 'absent')!r}, now {new.get(key, 'absent')!r}"
-        for key in sorted({*old, *new})
-        if old.get(key, "absent") != new.get(key, "absent") and key not in FREE_KEYS
+        f"{key}: was {old!r}, now {new!r}"
+        for key, old, new in differences(saved, asked)
+        if key not in FREE_KEYS
     ]
     if changes:
         raise ConfigError(
             f"{where} was made with other settings ({'; '.join(changes)}); "
             "restore them, remove that folder, or choose another (--ssl_tag)"
         )
-
-
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings and lists by dotted key."""
-    if isinstance(tree, dict) and tree:
-        pairs = tree.items()
-    elif isinstance(tree, list | tuple) and tree:
-        pairs = enumerate(tree)
-    else:
-        return {prefix: tree}
-    leaves = {}
-    for key, value in pairs:
-        leaves.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return leaves

@@ -264,6 +264,30 @@ def to_dict(config: Any) -> Any:
     return str(config) if isinstance(config, Path) else config
 
 
+def differences(old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Where two trees of plain data differ: dotted key, value in either, "absent" without one."""
+    before, after = leaves(old), leaves(new)
+    pairs = [
+        (key, before.get(key, "absent"), after.get(key, "absent"))
+        for key in sorted({*before, *after})
+    ]
+    return [(key, was, now) for key, was, now in pairs if was != now]
+
+
+def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings and lists by dotted key."""
+    if isinstance(tree, dict) and tree:
+        pairs = list(tree.items())
+    elif isinstance(tree, list | tuple) and tree:
+        pairs = list(enumerate(tree))
+    else:
+        return {prefix: tree}
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found.update(leaves(value, f"{prefix}.{key}" if prefix else str(key)))
+    return found
+
+
 def save_yaml(path: Path, data: Any) -> None:
     """Write a dataclass tree or plain data as YAML, atomically."""
     write_text(path, yaml.safe_dump(to_dict(data), sort_keys=False, allow_unicode=True))

@@ -22,6 +22,7 @@ from espnet2.utils.launch import launch
 from espnet2.utils.launch_local import redo_command
 from espnet2.utils.logs import log
 from espnet2.utils.markers import read_marker, stands, write_marker
+from espnet2.utils.words import counted
 
 NAMED = 20  # failed units on the terminal; the rest is in a file
 KEPT_HASHES = 2**14  # few files are shared; those of one unit only need not be remembered
@@ -152,7 +153,7 @@ def failed_units(units: Iterable[Unit], args: Namespace) -> dict[str, str]:
             needs = needs_with(unit, needs)
             folders.add(unit.marker.parent)
     if needs is None:
-        log(f"up to date ({len(names)} unit{'s' * (len(names) != 1)})")
+        log(f"up to date ({counted(len(names), 'unit')})")
         return {}
     failed = launch(pending, args, needs)
     for folder in folders:

@@ -93,11 +93,20 @@ def test_only_the_encoders_that_are_asked_for_have_cells():
             {"by_track": {"1h": {"probe": {"size": 1}}}},
             "of mono 1h: probe: size is not a known",
         ),
+        (
+            {"by_task": {"lid": {"tune": {"encoder": "full"}}}},
+            r"tune.encoder: full: encoder fbank \(fbank\) has nothing that could learn",
+        ),
     ],
 )
 def test_a_matrix_of_languages_that_cannot_run_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         finetune_config({**SECTION, **changes}, "test")
+
+
+def test_encoders_that_are_left_out_need_not_be_able_to_learn():
+    tuned = {**SECTION, "tasks": ["lid"], "tune": {"encoder": "full"}, "only_encoders": ["random"]}
+    assert names(tuned)[0] == "lid_1h_lr0.001_seed1"
 
 
 def test_no_language_need_be_named_where_none_is_trained_alone():

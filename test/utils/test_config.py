@@ -4,7 +4,15 @@ from typing import Literal
 
 import pytest
 
-from espnet2.utils.config import from_dict, load_section, load_seed, load_yaml, override, to_dict
+from espnet2.utils.config import (
+    differences,
+    from_dict,
+    load_section,
+    load_seed,
+    load_yaml,
+    override,
+    to_dict,
+)
 from espnet2.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -184,3 +192,13 @@ def test_a_section_may_have_a_base_of_its_own_and_be_chosen_on_the_command_line(
     assert chosen == {**large, "max_steps": 5}
     with pytest.raises(ConfigError, match=r"none.yaml"):
         load_section(tmp_path / "recipe.yaml", "pretrain", ["pretrain=none.yaml"])
+
+
+def test_differences_of_two_trees_name_each_leaf_and_both_values():
+    old = {"a": {"b": 1, "c": [1, 2]}, "d": "x", "e": {}}
+    new = {"a": {"b": 1, "c": [1, 3, 4]}, "d": None, "e": {"f": 0}}
+    assert differences(old, new) == [
+        ("a.c.1", 2, 3), ("a.c.2", "absent", 4), ("d", "x", None), ("e", {}, "absent"),
+        ("e.f", "absent", 0),
+    ]  # fmt: skip
+    assert differences(old, old) == []

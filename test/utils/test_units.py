@@ -151,7 +151,7 @@ def test_ten_thousand_done_units_are_checked_in_seconds(workplace, capfd):
     began = time.process_time()
     assert run_units(iter(units), options(workplace)) == 0
     assert time.process_time() - began < 5
-    assert "up to date (10000 units)" in capfd.readouterr().err
+    assert "up to date (10,000 units)" in capfd.readouterr().err
 
 
 def test_two_drivers_at_once_do_a_unit_once(workplace):

@@ -18,6 +18,7 @@ from espnet2.data.kaldi import Utterance
 from espnet2.utils.config import from_dict
 from espnet2.utils.errors import DataError
 from espnet2.utils.files import read_json
+from espnet2.utils.words import counted
 
 MAX_LANGUAGES_NAMED = 12
 HUGGING_FACE = re.compile(r"[\w-]+/[\w.-]+")
@@ -75,7 +76,7 @@ def summary(job: dict[str, Any], counts: dict[str, Any]) -> list[str]:
     dropped = ", ".join(f"{reason} {count}" for reason, count in counts["dropped"].items())
     hours = about["paper_hours"]
     paper = f" ({hours:g} h in the paper)" if hours is not None else ""
-    languages = f"{counts['languages']} language" + "s" * (counts["languages"] != 1)
+    languages = counted(counts["languages"], "language")
     lines = [
         f"{corpus}: {counts['utterances']} recordings and segments, {languages}{paper}; "
         f"dropped: {dropped or 'none'}"

@@ -33,6 +33,7 @@ from espnet2.evaluation.report.rows import (
     palette,
     tasks_of,
 )
+from espnet2.utils.words import counted
 
 Rows = list[dict[str, Any]]
 Group = tuple[str, str, str]  # encoder, task, track
@@ -80,7 +81,7 @@ def task_table(rows: Rows, task: str, track: str, notes: dict[Group, str]) -> Ta
     best = {metric: {best_mean(mine, metric)} - {None} for metric in metrics}
     scored = {row["encoder"] for row in mine}
     lost = ordered(e for e, *group in notes if group == [task, track] and e not in scored)
-    count = f" ({mine[0]['num_utts']} test utterances)" if mine else ""
+    count = f" ({counted(mine[0]['num_utts'], 'test utterance')})" if mine else ""
     return Table(
         caption=f"{TASK_TITLES[task]}, {track}{count}",
         columns=["encoder", *map(metric_title, metrics), "seeds", Value("lr", "chosen on dev")],

@@ -8,6 +8,7 @@ import yaml
 from espnet2.data.languages import language_name
 from espnet2.train.export.facts import Facts
 from espnet2.train.export.hub_languages import hub_codes
+from espnet2.utils.words import counted
 
 PAPER = "https://arxiv.org/abs/2407.00837"
 NOT_STATED = "not stated"
@@ -256,11 +257,6 @@ def limits(facts: Facts) -> list[str]:
 def licence(facts: Facts) -> str:
     """The weights' terms in words."""
     return NOT_STATED if facts.settings.licence == "unknown" else facts.settings.licence
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """``1 corpus``, ``3 corpora``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def bullets(rows: list[str]) -> str:
