@@ -200,9 +200,15 @@ class Run:
         return sizes
 
     def trainer(self) -> int:
-        """The process that trains: the one that grew the most."""
-        peaks = self.peaks()
-        return max(peaks, key=peaks.__getitem__)
+        """The process that trains: the one that worked the most.
+
+        Not the largest: a loader that maps features may grow more.
+        """
+        worked = {}
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                worked[pid] = cpu_seconds(pid)
+        return max(worked, key=worked.__getitem__)
 
 
 def peers(at: float, found: re.Match) -> Interval:

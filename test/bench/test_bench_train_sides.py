@@ -21,22 +21,32 @@ from espnet2.bench.train_resume import saving_rows
 from espnet2.bench.train_sides import PEER_LINE, Memory, Run, Turn, peers
 from espnet2.utils.errors import ConfigError
 
-CHILD = """
+LOADER = """
+import time
+held = bytearray(2**26)
+while True:
+    until = time.perf_counter() + 0.005
+    while time.perf_counter() < until:
+        pass
+    time.sleep(0.045)
+"""
+CHILD = f"""
 import json, subprocess, sys, time
-spin = [sys.executable, "-c", "while True: pass"]
-loader = subprocess.Popen(spin, process_group=0)
+loader = subprocess.Popen([sys.executable, "-c", {LOADER!r}], process_group=0)
 for step in range(2, 2000, 2):
-    time.sleep(0.05)
+    until = time.perf_counter() + 0.05
+    while time.perf_counter() < until:
+        pass
     with open(sys.argv[1], "a") as file:
-        file.write(json.dumps({"split": "train", "step": step, "data_wait": 0.25}) + "\\n")
-    print(f"12:00 work: step {step}/2000  loss 1.000", flush=True)
+        file.write(json.dumps({{"split": "train", "step": step, "data_wait": 0.25}}) + "\\n")
+    print(f"12:00 work: step {{step}}/2000  loss 1.000", flush=True)
 """
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A process that logs an interval of two steps every 50 ms, with a loader that spins in a
-    process group of its own."""
+    """A process that works and logs an interval of two steps every 50 ms, with a loader in a
+    process group of its own, which holds more memory and works less."""
     words = ["-c", CHILD, str(tmp_path / "metrics.jsonl")]
     with Run("a run", Path(sys.executable), words, tmp_path) as run:
         yield run
@@ -61,8 +71,9 @@ def test_a_run_works_in_its_turn_only(run):
     assert 0 < turn.seconds < 1.0  # not the time in which it stood still
     assert turn.data_wait == pytest.approx(0.25)
     assert len(run.peaks()) == 2
+    assert turn.cpu_s > turn.seconds / 4  # the trainer's, not its loader's
     memory = run.memory()
-    assert memory.trainer == max(run.peaks().values())
+    assert memory.trainer == min(run.peaks().values())
     assert memory.trainer < memory.once < memory.added_up == sum(run.peaks().values())
 
 
