@@ -2,7 +2,7 @@
 
 Reads section "tokens" of the recipe YAML. Writes OUT/codebook.safetensors and OUT/codebook.json.
 Features are streamed: nothing but the sampled frames is kept, and in memory only. The fit takes
-up to --nj threads, or a GPU where --ngpu is given and faiss was built for one.
+up to 16 threads, more for more work, or a GPU where --ngpu is given and faiss was built for one.
 
 examples:
   python3 -m espnet2.bin.kmeans --conf conf/mini.yaml --index dump/train/index.arrow \\
@@ -44,7 +44,6 @@ def main(argv: list[str] | None = None) -> int:
             "config": to_dict(config),
             "seed": seed,
             "device": "cuda" if args.ngpu else "cpu",
-            "threads": args.nj,
         },
         marker=args.out / ".codebook.done",
         inputs=[index_json(args.index), *teacher_files(config.teacher, config.teacher_conf)],

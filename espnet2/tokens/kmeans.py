@@ -12,7 +12,6 @@ tokens --only sides`` sets both beside each other again.
 """
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from espnet2.utils.provenance import provenance
 from espnet2.utils.seeding import seed_for
 
 A_THREADS_WORTH = 10**10  # products of one pass; with less, threads wait for each other
+MAX_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ class Fit:
         return int((self.counts == 0).sum())
 
 
-def fit_codebook(
-    index: Path, out: Path, config: TokensConfig, seed: int, device: str, threads: int = 1
-) -> dict:
+def fit_codebook(index: Path, out: Path, config: TokensConfig, seed: int, device: str) -> dict:
     """Write ``out/codebook.safetensors`` and, last, ``out/codebook.json`` with its provenance.
 
     Raises:
@@ -69,8 +67,7 @@ def fit_codebook(
     started = time.monotonic()
     frames = gather(teacher, opened, sample, config.batch_seconds)
     gathered = time.monotonic()
-    cores = len(os.sched_getaffinity(0))  # of the machine that fits, not of the one that asked
-    fit = fit_centroids(frames, config, seed, device, min(threads, cores))
+    fit = fit_centroids(frames, config, seed, device)
     log(
         f"{config.num_clusters} clusters of {teacher.dim} dimensions, {fit.dead} dead, inertia "
         f"{fit.inertia_curve[0]:.5g} -> {fit.inertia_curve[-1]:.5g} a frame; read "
@@ -100,12 +97,12 @@ def fit_codebook(
     return summary
 
 
-def fit_centroids(
-    frames: np.ndarray, config: TokensConfig, seed: int, device: str = "cpu", threads: int = 1
-) -> Fit:
-    """k-means of (N, D) float32 frames, with at most so many threads.
+def fit_centroids(frames: np.ndarray, config: TokensConfig, seed: int, device: str = "cpu") -> Fit:
+    """k-means of (N, D) float32 frames.
 
-    On one kind of CPU the seed decides every bit, whatever the number of threads.
+    On one kind of CPU the seed decides every bit, on one core or many: the work alone says how many
+    threads there are, for on some CPUs their number decides the last bits of a distance.
+
     Raises:
         DataError: fewer frames than clusters, frames that are not finite, or all the same.
     """
@@ -120,7 +117,7 @@ def fit_centroids(
         gpu=can_use_gpu(device),
     )
     useful = frames.size * config.num_clusters // A_THREADS_WORTH
-    with openmp_threads(max(min(threads, useful), 1)):
+    with openmp_threads(max(min(useful, MAX_THREADS), 1)):
         kmeans.train(frames)
         distances, ids = kmeans.assign(frames)  # (N,), (N,)
     curve = [*kmeans.obj.tolist(), float(distances.sum(dtype=np.float64))]

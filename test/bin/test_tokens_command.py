@@ -43,7 +43,7 @@ def labelled(request, tmp_path_factory):
     book, train, labels = (Path(name) for name in ("exp/tokens/toy", "train", "train/labels/toy"))
     os.chdir(folder)
     try:
-        fit_codebook(train, book, config, 1, "cpu", 1)
+        fit_codebook(train, book, config, 1, "cpu")
         for shard in index.each_shard():
             rows = (shard.rows.start, shard.rows.stop)
             out = labels_file(labels, shard.name)

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,15 +70,32 @@ def test_kmeans_finds_clusters_that_are_there():
     assert fit.inertia_curve[-1] == pytest.approx(8.0, rel=0.2)
 
 
-def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
-    monkeypatch.setattr("espnet2.tokens.kmeans.A_THREADS_WORTH", 1)
-    rng = np.random.default_rng(1)
-    frames = rng.standard_normal((4999, 61), dtype=np.float32)
-    config = TokensConfig(num_clusters=131, kmeans_iterations=4)
-    one, *others = [fit_centroids(frames, config, 3, threads=n) for n in (1, 2, 3, 8)]
-    for other in others:
-        np.testing.assert_array_equal(other.centroids, one.centroids)
-        assert other.inertia_curve == one.inertia_curve
+FIT = """
+import hashlib, os, sys
+import numpy as np
+from espnet2.tokens import kmeans
+from espnet2.tokens.config import TokensConfig
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+kmeans.A_THREADS_WORTH = 10**7
+frames = np.random.default_rng(1).standard_normal((4999, 61), dtype=np.float32)
+fit = kmeans.fit_centroids(frames, TokensConfig(num_clusters=131, kmeans_iterations=4), 3)
+print(hashlib.sha256(fit.centroids.tobytes()).hexdigest(), fit.inertia_curve)
+"""
+
+
+def test_any_number_of_cores_gives_the_same_bits():
+    """Three threads, on one core and on all, whatever the environment says of threads."""
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", FIT, cores], env={**os.environ, **threads}, check=True,
+            capture_output=True, text=True,
+        ).stdout
+        for cores, threads in (
+            ("1", {"OMP_NUM_THREADS": "1"}), ("1", {}),
+            ("999", {}), ("999", {"OMP_NUM_THREADS": "7"}),
+        )
+    }  # fmt: skip
+    assert len(answers) == 1
 
 
 def test_all_frames_are_used_however_many_there_are_for_a_cluster():
@@ -84,16 +104,16 @@ def test_all_frames_are_used_however_many_there_are_for_a_cluster():
     assert curve[-2] == pytest.approx(curve[-1], rel=1e-4)
 
 
-def test_threads_are_no_more_than_were_given_or_than_have_something_to_do(monkeypatch):
+def test_the_work_alone_says_how_many_threads_there_are(monkeypatch):
     asked = []
     plain = kmeans_module.openmp_threads
     monkeypatch.setattr(kmeans_module, "openmp_threads", lambda n: asked.append(n) or plain(n))
     frames, _ = clusters()
     products = frames.size * SMALL.num_clusters
-    for worth, threads in ((products, 8), (products // 3, 8), (products // 3, 2), (10**10, 8)):
+    for worth in (products, products // 3, 1, 10**10):
         monkeypatch.setattr(kmeans_module, "A_THREADS_WORTH", worth)
-        fit_centroids(frames, SMALL, seed=0, threads=threads)
-    assert asked == [1, 3, 2, 1]
+        fit_centroids(frames, SMALL, seed=0)
+    assert asked == [1, 3, 16, 1]
 
 
 def test_the_inertia_is_the_mean_squared_distance_to_the_nearest_centroid():

@@ -104,12 +104,17 @@ def test_where_nothing_can_be_linked_the_features_are_copied(places, monkeypatch
 
 
 def test_nothing_is_stored_where_the_encoder_learns_in_every_cell(places):
-    full = TuneConfig(encoder="full")
+    full, export = TuneConfig(encoder="full"), places.out / "export"
+    export.mkdir(parents=True)
+    (export / "config.yaml").touch()
+    places = dataclasses.replace(places, export=export)
     for tasks, by_task, keep in (
         (["lid"], {}, "never"),
         (["lid", "multi"], {"lid": {"tune": {"encoder": "frozen"}}}, "auto"),
     ):
-        config = dataclasses.replace(CONFIG, tasks=tasks, tune=full, by_task=by_task)
+        config = dataclasses.replace(
+            CONFIG, only_encoders=["random"], tasks=tasks, tune=full, by_task=by_task
+        )
         unit = feature_units(config, places)[0][0]
         assert unit.kwargs["config"]["keep"] == unit.options["config"]["keep"] == keep
 
