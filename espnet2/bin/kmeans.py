@@ -2,7 +2,8 @@
 
 Reads section "tokens" of the recipe YAML. Writes OUT/codebook.safetensors and OUT/codebook.json.
 Features are streamed: nothing but the sampled frames is kept, and in memory only. The fit takes
-up to 16 threads, more for more work, or a GPU where --ngpu is given and faiss was built for one.
+1 to 16 threads, by its size and not by --nj, or a GPU where --ngpu is given and faiss was built
+for one.
 
 examples:
   python3 -m espnet2.bin.kmeans --conf conf/mini.yaml --index dump/train/index.arrow \\

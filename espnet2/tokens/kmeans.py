@@ -33,7 +33,7 @@ from espnet2.utils.provenance import provenance
 from espnet2.utils.seeding import seed_for
 
 A_THREADS_WORTH = 10**10  # products of one pass; with less, threads wait for each other
-MAX_THREADS = 16
+MAX_THREADS = 16  # also on fewer cores, where they take turns: the bits must be the same
 
 
 @dataclass(frozen=True)
